@@ -1,0 +1,1 @@
+"""Photorealistic scenes: the only package that imports bpy."""

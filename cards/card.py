@@ -1,0 +1,231 @@
+"""The dataset card: README.md of a dataset folder, made from its manifest and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from samediff_stimuli import tasks
+from samediff_stimuli.cards.citations import CITATIONS, REFERENCES
+from samediff_stimuli.cards.parquet import features
+from samediff_stimuli.manifest import Manifest
+from samediff_stimuli.recipe import Recipe
+from samediff_stimuli.table import Column
+
+_CHUNK = 16_000  # rows designed at a time while counting, a multiple of every group
+
+
+def command(recipe: Recipe) -> str:
+    """The command that makes a recipe, options that differ from the task's defaults spelled out."""
+    words = ["samediff-stimuli generate", f"--task {recipe.task}", f"--seed {recipe.seed}"]
+    usual = type(recipe.options)()
+    for field in dataclasses.fields(recipe.options):
+        value = getattr(recipe.options, field.name)
+        if value != getattr(usual, field.name):
+            words.append(f"--{field.name.replace('_', '-')} {value}")
+    return " ".join(words)
+
+
+def card(manifest: Manifest) -> str:
+    """The text of the card: YAML that `datasets` parses, then Markdown."""
+    recipe = manifest.recipe
+    task = tasks.get(recipe.task)
+    splits = task.splits(recipe)
+    counts = {split.name: split_counts(recipe, split.name) for split in splits}
+    sections = [
+        f"---\n{_yaml(manifest)}\n---",
+        f"# {task.title} (`{manifest.name}`, seed {recipe.seed})",
+        task.summary,
+        "![Some stimuli of every split](preview.png)",
+        "## Load it",
+        _loading(manifest),
+        "## Make it again, to the byte",
+        f"```sh\n{command(recipe)}\n```\n\nRecipe: `{recipe.canonical_json()}`",
+        "## Splits",
+        _table(
+            ["split", "images", "what is in it", "digest of its content"],
+            [
+                [f"`{s.name}`", f"{s.rows:,}", s.about, f"`{manifest.split_digest(s.name)[:16]}`"]
+                for s in splits
+            ],
+        ),
+        "## Balance",
+        "Counts of every class in every split, made from the scenes. Per-object columns give the "
+        "smallest and the largest count over the classes that occur.",
+        _balance(task.columns, counts),
+        "## Columns",
+        _columns(task.columns, task.image_shape(recipe)),
+        "## Deliberate departures",
+        f"This set follows {REFERENCES[task.source]} except in this:",
+        "\n".join(f"- {departure}" for departure in task.departures),
+        "## Limits",
+        _LIMITS,
+        "## Files and digests",
+        _DIGESTS,
+        _table(
+            ["file", "bytes", "SHA-256"],
+            [[f"`{f.path}`", f"{f.n_bytes:,}", f"`{f.sha256[:16]}`"] for f in manifest.files()],
+        ),
+        f"Content digest of the whole dataset: `{manifest.digest()}`",
+        "## Licence and citation",
+        "The data are made by a program and are free under CC-BY-4.0. Please cite the paper whose "
+        f"design they follow:\n\n```bibtex\n{CITATIONS[task.source]}\n```",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+_LIMITS = (
+    "Stimuli are synthetic, on a white ground; success on them says little about photographs. "
+    "Two observers that do not judge sameness are above chance in principle, in this and in the "
+    "papers' sets: one that sees colour alone can spot pairs that differ in colour, one that sees "
+    "shape alone those that differ in shape (each reaches 5/6 on discrimination). The *spread* of "
+    "total ink and mean luminance is wider over same stimuli than over different ones, because "
+    "one object is doubled; their means are equal. Labels, balance, uniqueness and alignment are "
+    "checked by the package's tests for every split; `samediff-stimuli verify` checks this copy."
+)
+
+_DIGESTS = (
+    "SHA-256 of files names this copy; its codecs' versions are in `manifest.json`. The *content* "
+    "digests do not depend on any codec: a column's is SHA-256 of its little-endian bytes, the "
+    "images' is SHA-256 over the XXH3-128 digests of the decoded images in order, both shard by "
+    "shard; a split's and the dataset's are SHA-256 of the canonical JSON of those."
+)
+
+
+def _yaml(manifest: Manifest) -> str:
+    from huggingface_hub import DatasetCardData
+
+    task = tasks.get(manifest.recipe.task)
+    splits = task.splits(manifest.recipe)
+    name = manifest.name
+    mirrored = {shard.split for shard in manifest.shards if shard.mirror}
+    config: dict[str, Any] = {
+        "config_name": name,
+        "default": True,
+        "data_files": [
+            {"split": split.name, "path": f"data/{name}/{split.name}-*.parquet"} for split in splits
+        ],
+    }
+    if not mirrored:
+        config["batch_size"] = 32  # else a whole shard of arrays is held at once
+        config["data_files"] = [
+            {"split": split.name, "path": f"hdf5/{name}/{split.name}-*.h5"} for split in splits
+        ]
+    image_shape = task.image_shape(manifest.recipe)
+    info = {
+        "config_name": name,
+        "features": _yaml_features(task.columns, image_shape if not mirrored else None),
+        "splits": [{"name": split.name, "num_examples": split.rows} for split in splits],
+    }
+    total = sum(split.rows for split in splits)
+    data = DatasetCardData(
+        license="cc-by-4.0",
+        annotations_creators=["machine-generated"],
+        source_datasets=["original"],
+        task_categories=["image-classification"],
+        size_categories=[size_category(total)],
+        pretty_name=f"{task.title} ({name}, seed {manifest.recipe.seed})",
+        tags=["synthetic", "same-different", "relational-reasoning", "vision-transformers"],
+        configs=[config],
+        dataset_info=info,
+    )
+    return str(data.to_yaml())
+
+
+def size_category(rows: int) -> str:
+    """The Hub's size category of a number of rows."""
+    bounds = ["1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"]
+    if rows < 1000:
+        return "n<1K"
+    power = min((len(str(rows)) - 1) - 3, len(bounds) - 2)
+    return f"{bounds[power]}<n<{bounds[power + 1]}"
+
+
+def _yaml_features(
+    columns: tuple[Column, ...], array_shape: tuple[int, int, int] | None
+) -> list[dict[str, Any]]:
+    """`dataset_info.features`; images as arrays of `array_shape` when there is no mirror."""
+
+    def dtype(feature: dict[str, Any]) -> dict[str, Any]:
+        if feature["_type"] == "ClassLabel":
+            names = {str(index): name for index, name in enumerate(feature["names"])}
+            return {"dtype": {"class_label": {"names": names}}}
+        if feature["_type"] == "List":
+            inner = dtype(feature["feature"])
+            return {"list": inner["dtype"] if set(inner) == {"dtype"} else [inner]}
+        if feature["_type"] == "Image":
+            array = {"array3_d": {"shape": list(array_shape or ()), "dtype": "uint8"}}
+            return {"dtype": array if array_shape else "image"}
+        return {"dtype": feature["dtype"]}
+
+    return [{"name": name, **dtype(feature)} for name, feature in features(columns).items()]
+
+
+def _loading(manifest: Manifest) -> str:
+    return f"""```python
+from datasets import load_dataset
+
+data = load_dataset("DIR_OR_REPO", "{manifest.name}")  # Parquet: PIL images, class labels
+```
+
+```python
+from samediff_stimuli.loaders import StimulusDataset, make_loader
+
+train = StimulusDataset("DIR", "train")  # HDF5: (image, label), uint8 tensors
+for images, labels in make_loader(train, batch_size=128, shuffle=True, seed=0):
+    ...
+```
+
+Without the package: `load_dataset("hdf5", data_files="DIR/hdf5/{manifest.name}/train-*.h5")`."""
+
+
+def split_counts(recipe: Recipe, split: str) -> dict[str, np.ndarray]:
+    """How often each class of each class column occurs in a split, counted over its scenes.
+
+    Returns:
+        Column name -> int64 counts by class index; for per-object columns over all objects.
+    """
+    task = tasks.get(recipe.task)
+    rows = tasks.split_of(recipe, split).rows
+    named = [column for column in task.columns if column.names]
+    counts = {column.name: np.zeros(len(column.names), dtype=np.int64) for column in named}
+    for start in range(0, rows, _CHUNK):
+        table = task.design(recipe, split, start, min(start + _CHUNK, rows))
+        for column in named:
+            values = table[column.name].reshape(-1)
+            counts[column.name] += np.bincount(values, minlength=len(column.names))
+    return counts
+
+
+def _balance(columns: tuple[Column, ...], counts: dict[str, dict[str, np.ndarray]]) -> str:
+    rows = []
+    for column in columns:
+        if not column.names:
+            continue
+        few = len(column.names) <= 4
+        cells = []
+        for split in counts.values():
+            found = split[column.name]
+            used = found[found > 0]
+            spread = f"{len(used)} classes, {used.min():,} to {used.max():,}"
+            cells.append(" / ".join(f"{count:,}" for count in found) if few else spread)
+        label = f"`{column.name}`" + (f" ({' / '.join(column.names)})" if few else "")
+        rows.append([label, *cells])
+    return _table(["column", *(f"`{split}`" for split in counts)], rows)
+
+
+def _columns(columns: tuple[Column, ...], image_shape: tuple[int, int, int]) -> str:
+    height, width, _ = image_shape
+    rows = [["`image`", f"uint8 ({height}, {width}, 3)", "RGB; PNG in Parquet, array in HDF5", ""]]
+    for column in columns:
+        shape = f" ({', '.join(map(str, column.shape))},)" if column.shape else ""
+        names = ", ".join(f"{index} {name}" for index, name in enumerate(column.names))
+        rows.append([f"`{column.name}`", f"{column.dtype}{shape}", column.about, names])
+    return _table(["column", "type", "meaning", "classes"], rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,119 @@
+"""The Parquet mirror: the same rows as the HDF5 shards, with PNG images, as the Hub reads them."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from samediff_stimuli.table import Column, Table
+
+ROW_GROUP = 100  # rows; small groups let a viewer or a stream fetch a page at a time
+
+
+def png_bytes(images: NDArray[np.uint8]) -> list[bytes]:
+    """Each of (n, height, width, 3) uint8 images as a PNG file: 8-bit RGB, unfiltered, one IDAT."""
+    n, height, width, channels = images.shape
+    scanlines = np.zeros((n, height, 1 + width * channels), dtype=np.uint8)
+    scanlines[:, :, 1:] = images.reshape(n, height, -1)  # byte 0: filter type None
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    start, end = b"\x89PNG\r\n\x1a\n" + header, _chunk(b"IEND", b"")
+    return [start + _chunk(b"IDAT", isal_zlib.compress(lines, 1)) + end for lines in scanlines]
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", isal_zlib.crc32(body))
+
+
+def features(columns: Sequence[Column]) -> dict[str, Any]:
+    """The columns as `datasets.Features.to_dict()` has them: image first, then as declared."""
+    out: dict[str, Any] = {"image": {"_type": "Image"}}
+    for column in columns:
+        feature: dict[str, Any] = {"dtype": column.dtype, "_type": "Value"}
+        if column.names:
+            feature = {"names": list(column.names), "_type": "ClassLabel"}
+        for _ in column.shape:
+            feature = {"feature": feature, "_type": "List"}
+        out[column.name] = feature
+    return out
+
+
+class ParquetMirror:
+    """Writes the mirror of shards; see `samediff_stimuli.engine.Mirror`.
+
+    Args:
+        columns: declarations of the task's columns.
+    """
+
+    suffix = ".parquet"
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        """Remember the columns."""
+        self.columns = tuple(columns)
+
+    def start(self, path: Path) -> ParquetShard:
+        """Begin the mirror of one shard at `path` plus ".parquet"."""
+        return ParquetShard(path.with_name(path.name + self.suffix), self.columns)
+
+
+class ParquetShard:
+    """The mirror of one shard in the making."""
+
+    def __init__(self, path: Path, columns: Sequence[Column]) -> None:
+        """Start with no image."""
+        self.path = path
+        self.columns = columns
+        self._images: list[bytes] = []
+
+    def add(self, images: NDArray[np.uint8]) -> None:
+        """Encode the next (n, height, width, 3) images."""
+        self._images += png_bytes(images)
+
+    def finish(self, table: Table) -> Path:
+        """Write the file under a temporary name, rename it, and return its path."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        split = self.path.name.split("-")[0]
+        names = [f"{split}-{index:07d}.png" for index in table["index"].tolist()]
+        image = pa.StructArray.from_arrays(
+            [pa.array(self._images, pa.binary()), pa.array(names)], ["bytes", "path"]
+        )
+        arrays = [image, *(_arrow(table[column.name], column) for column in self.columns)]
+        info = json.dumps({"info": {"features": features(self.columns)}})
+        rows = pa.table(arrays, names=["image", *(column.name for column in self.columns)])
+        rows = rows.replace_schema_metadata({"huggingface": info})
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        try:
+            pq.write_table(
+                rows,
+                temporary,
+                row_group_size=ROW_GROUP,
+                compression={"image.bytes": "none"},
+                use_dictionary=False,
+                write_page_index=True,
+            )
+            os.replace(temporary, self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return self.path
+
+
+def _arrow(values: NDArray[Any], column: Column) -> Any:
+    """A column as an Arrow array: class indices as int64, row shapes as nested lists."""
+    import pyarrow as pa
+
+    flat = values.astype("int64" if column.names else column.dtype)
+    array = pa.array(flat.reshape(-1))
+    for size in reversed(column.shape):
+        offsets = np.arange(0, len(array) + 1, size, dtype=np.int32)
+        array = pa.ListArray.from_arrays(offsets, array)
+    return array

@@ -1,0 +1,138 @@
+"""A split of a dataset folder as a map-style PyTorch dataset, read from its HDF5 shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from samediff_stimuli import tasks
+from samediff_stimuli.manifest import load
+from samediff_stimuli.reading import SplitReader
+from samediff_stimuli.recipe import InputError
+from samediff_stimuli.table import Table
+
+Sample = tuple[Tensor, int] | dict[str, Any]
+Batch = tuple[Tensor, Tensor] | dict[str, Tensor]
+
+
+class StimulusDataset(Dataset[Any]):
+    """One split of a dataset folder.
+
+    An item is `(image, label)`: image (3, height, width) uint8 in channels-last memory, label int.
+    With `columns` an item is a dict of "image" and those columns (int64 tensors).
+
+    The dataset pickles, and may be used before and after fork, spawn or forkserver: no HDF5 handle
+    is ever held.
+
+    Args:
+        path: the dataset folder.
+        split: split name, e.g. "train".
+        columns: names of columns to return as a dict; None for `(image, label)`.
+        transform: applied to each image tensor.
+
+    Raises:
+        InputError: no dataset there, no such split, or no such column.
+        DamagedError: the manifest, or later a shard, is damaged.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        split: str,
+        *,
+        columns: Sequence[str] | None = None,
+        transform: Callable[[Tensor], Any] | None = None,
+    ) -> None:
+        """Read the manifest."""
+        self.path = Path(path)
+        self.split = split
+        self.manifest = load(self.path)
+        self.recipe = self.manifest.recipe
+        self.transform = transform
+        self._reader = SplitReader(self.path, self.manifest, split)
+        task = tasks.get(self.recipe.task)
+        self.image_shape = task.image_shape(self.recipe)
+        known = [column.name for column in task.columns]
+        for name in columns or ():
+            if name not in known:
+                raise InputError(f"unknown column {name!r}; known: {', '.join(known)}")
+        self.columns = None if columns is None else tuple(columns)
+
+    def __len__(self) -> int:
+        """Number of stimuli."""
+        return len(self._reader)
+
+    @property
+    def table(self) -> Table:
+        """All columns of all rows, without images; loaded once."""
+        return self._reader.table
+
+    @property
+    def labels(self) -> Tensor:
+        """(n,) int64 labels."""
+        return torch.from_numpy(self.table["label"].astype(np.int64))
+
+    def __getitem__(self, index: int) -> Sample:
+        """One item; negative indices count from the end.
+
+        Raises:
+            IndexError: out of range.
+        """
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
+        """Several items at once; the images are views of one batch."""
+        images, values = self._read(indices)
+        pictures = [image if self.transform is None else self.transform(image) for image in images]
+        if self.columns is None:
+            return list(zip(pictures, values["label"].tolist(), strict=True))
+        return [
+            {"image": picture, **{name: values[name][row] for name in self.columns}}
+            for row, picture in enumerate(pictures)
+        ]
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Several items as one batch: the fast way, no collating.
+
+        Args:
+            indices: row numbers in any order.
+
+        Returns:
+            `(images, labels)` or a dict: images (n, 3, height, width) uint8, channels last in
+            memory, or the stacked outputs of `transform`; labels and columns int64.
+        """
+        images, values = self._read(indices)
+        if self.transform is not None:
+            images = torch.stack([torch.as_tensor(self.transform(image)) for image in images])
+        if self.columns is None:
+            return images, values["label"]
+        return {"image": images, **values}
+
+    def instances(self, indices: Sequence[int]) -> Tensor:
+        """(n, height, width) uint8 instance maps: 0 background, j for object j - 1."""
+        scenes = self.table.rows(self._reader.checked(indices))
+        return torch.from_numpy(tasks.get(self.recipe.task).instances(self.recipe, scenes))
+
+    def _read(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Images (n, 3, height, width) uint8 and the wanted columns (n, ...) int64."""
+        rows = self._reader.checked(indices)
+        images = _empty(len(rows), self.image_shape)
+        self._reader.read_into(rows, images.numpy(), threads=1 if get_worker_info() else None)
+        names = ("label",) if self.columns is None else self.columns
+        values = self._reader.values(names, rows)
+        tensors = {name: torch.from_numpy(v.astype(np.int64)) for name, v in values.items()}
+        return images.permute(0, 3, 1, 2), tensors
+
+
+def _empty(n: int, image_shape: tuple[int, int, int]) -> Tensor:
+    """(n, height, width, 3) uint8, in shared memory inside a DataLoader worker."""
+    if get_worker_info() is None:
+        return torch.empty((n, *image_shape), dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(n * int(np.prod(image_shape)))
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(n, *image_shape)  # type: ignore[call-overload]  # torch's stubs lack UntypedStorage here

@@ -1,0 +1,110 @@
+"""Batches of a dataset, in an order that depends on the seed and the epoch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from samediff_stimuli import rng
+from samediff_stimuli.loaders.dataset import Batch, StimulusDataset
+from samediff_stimuli.recipe import InputError
+
+
+class ShuffledBatches(Sampler[list[int]]):
+    """Lists of row numbers, one list a batch.
+
+    Each pass over the sampler is the next epoch; `set_epoch` says which comes next. The order
+    follows from (seed, epoch) alone, not from the number of workers.
+
+    Args:
+        n: number of rows.
+        batch_size: rows in a batch.
+        shuffle: False for the order on disk.
+        seed: of the shuffle.
+        drop_last: leave out a last, smaller batch.
+
+    Raises:
+        InputError: if batch_size is below 1.
+    """
+
+    def __init__(self, n: int, batch_size: int, shuffle: bool, seed: int, drop_last: bool) -> None:
+        """Start at epoch 0."""
+        if batch_size < 1:
+            raise InputError(f"batch_size {batch_size} is out of range; legal: 1 or more")
+        self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
+        self.drop_last = drop_last
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next pass is."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return self.n // self.batch_size if self.drop_last else -(-self.n // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The batches of the next epoch."""
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        order = np.arange(self.n)
+        if self.shuffle:
+            key = rng.stream_key("shuffle", self.seed, epoch)
+            order = rng.order(rng.blocks(key, 0, -(-self.n // 4)).reshape(-1)[: self.n])
+        for batch in range(len(self)):
+            yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+
+
+class _Batches(Dataset[Batch]):
+    """A dataset whose items are batches, asked for by lists of rows."""
+
+    def __init__(self, dataset: StimulusDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, indices: list[int]) -> Batch:
+        return self.dataset.batch(indices)
+
+
+def make_loader(
+    dataset: StimulusDataset,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+    drop_last: bool = False,
+    num_workers: int = 0,
+    pin_memory: bool = False,
+    multiprocessing_context: str | None = None,
+) -> DataLoader[Any]:
+    """A DataLoader that reads whole batches.
+
+    With `num_workers=0` images are decoded by as many threads as there are processors, which is
+    usually fastest; worker processes pay off when `transform` is slow.
+
+    Args:
+        dataset: what to read.
+        batch_size: rows in a batch.
+        shuffle: a new order each epoch, from `seed` and the epoch alone.
+        seed: of the shuffle.
+        drop_last: leave out a last, smaller batch.
+        num_workers: worker processes.
+        pin_memory: put batches in page-locked memory, for copies to a GPU.
+        multiprocessing_context: "fork", "spawn" or "forkserver"; the platform's when None.
+
+    Returns:
+        A loader of what `dataset.batch` returns; `loader.sampler.set_epoch(e)` sets the epoch.
+
+    Raises:
+        InputError: if batch_size is below 1.
+    """
+    return DataLoader(
+        _Batches(dataset),
+        batch_size=None,
+        sampler=ShuffledBatches(len(dataset), batch_size, shuffle, seed, drop_last),
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        multiprocessing_context=multiprocessing_context if num_workers else None,
+        persistent_workers=num_workers > 0,
+    )

@@ -1,0 +1,108 @@
+"""An endless stream of stimuli, rendered on the fly: what `generate` would have written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from samediff_stimuli import tasks
+from samediff_stimuli.loaders.dataset import Batch
+from samediff_stimuli.recipe import InputError, Recipe
+
+
+class StimulusStream(IterableDataset[Batch]):
+    """Batches of a recipe's split, in order, without a dataset on disk.
+
+    Batch b holds rows [b * batch_size, (b + 1) * batch_size), the very bytes that `generate`
+    writes. The train split goes on past its size without end, never repeating a stimulus nor
+    meeting one of another split; other splits end where their rows end.
+
+    Batches are dealt in turn to distributed ranks and, within a rank, to DataLoader workers. Use
+    `DataLoader(stream, batch_size=None, num_workers=...)`, or iterate over it directly.
+
+    Args:
+        recipe: what to make, from `make_recipe`.
+        split: split name.
+        batch_size: rows in a batch.
+        columns: names of columns to return as a dict; None for `(images, labels)`.
+        rank: this process among `world_size`; taken from torch.distributed when it is initialised.
+        world_size: number of processes.
+        start: batch to start from.
+
+    Raises:
+        InputError: no such split or column, or a number out of range.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        split: str = "train",
+        *,
+        batch_size: int = 64,
+        columns: Sequence[str] | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        start: int = 0,
+    ) -> None:
+        """Check the arguments."""
+        self.task = tasks.get(recipe.task)
+        rows = tasks.split_of(recipe, split).rows
+        self.n_batches = None if split == "train" else -(-rows // batch_size)
+        self.n_rows = None if split == "train" else rows
+        known = [column.name for column in self.task.columns]
+        for name in columns or ():
+            if name not in known:
+                raise InputError(f"unknown column {name!r}; known: {', '.join(known)}")
+        if batch_size < 1 or start < 0:
+            raise InputError(f"batch_size {batch_size} must be >= 1 and start {start} >= 0")
+        if (rank is None) != (world_size is None):
+            raise InputError("give rank and world_size together, or neither")
+        if rank is not None and world_size is not None and not 0 <= rank < world_size:
+            raise InputError(f"rank {rank} is out of range; legal: 0 .. {world_size - 1}")
+        self.recipe, self.split, self.batch_size = recipe, split, batch_size
+        self.columns, self.start = columns, start
+        self.rank, self.world_size = rank, world_size
+
+    def __getstate__(self) -> dict[str, object]:
+        """Everything but the task, which holds functions."""
+        return {name: value for name, value in self.__dict__.items() if name != "task"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Look the task up again."""
+        self.__dict__.update(state)
+        self.task = tasks.get(self.recipe.task)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """This rank's and worker's batches."""
+        rank, world = self._place()
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        number = self.start + rank + worker * world
+        while self.n_batches is None or number < self.n_batches:
+            yield self.batch(number)
+            number += world * workers
+
+    def batch(self, number: int) -> Batch:
+        """Batch `number`: images (n, 3, height, width) uint8 and labels, or a dict of columns."""
+        first = number * self.batch_size
+        stop = first + self.batch_size
+        stop = stop if self.n_rows is None else min(stop, self.n_rows)
+        table = self.task.design(self.recipe, self.split, first, stop)
+        images = torch.from_numpy(self.task.render(self.recipe, self.split, table))
+        names = ("label",) if self.columns is None else self.columns
+        values = {name: torch.from_numpy(table[name].astype(np.int64)) for name in names}
+        images = images.permute(0, 3, 1, 2)
+        if self.columns is None:
+            return images, values["label"]
+        return {"image": images, **values}
+
+    def _place(self) -> tuple[int, int]:
+        if self.rank is not None and self.world_size is not None:
+            return self.rank, self.world_size
+        distributed = torch.distributed
+        if distributed.is_available() and distributed.is_initialized():
+            return distributed.get_rank(), distributed.get_world_size()
+        return 0, 1

@@ -1,0 +1,54 @@
+"""Tokens of objects on torch tensors, on any device; `samediff_stimuli.tokens` for NumPy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from samediff_stimuli.recipe import InputError
+
+
+def patch_coverage(instances: Tensor, patch_size: int, n_objects: int) -> Tensor:
+    """The share of each patch's pixels that each object covers.
+
+    Args:
+        instances: (n, height, width) uint8 instance maps, 0 background, j for object j - 1.
+        patch_size: patch side in pixels; must divide height and width.
+        n_objects: objects per image, k.
+
+    Returns:
+        (n, k, n_patches) float32 in [0, 1], patches row by row, on the device of `instances`.
+
+    Raises:
+        InputError: if patch_size does not divide the image.
+    """
+    n, height, width = instances.shape
+    if patch_size < 1 or height % patch_size or width % patch_size:
+        raise InputError(f"patch size {patch_size} does not divide an image of {height} x {width}")
+    rows, cols = height // patch_size, width // patch_size
+    tiles = instances.reshape(n, rows, patch_size, cols, patch_size).permute(0, 1, 3, 2, 4)
+    tiles = tiles.reshape(n, 1, rows * cols, patch_size**2)
+    ids = torch.arange(1, n_objects + 1, device=instances.device, dtype=instances.dtype)
+    counts = (tiles == ids.reshape(1, n_objects, 1, 1)).sum(dim=-1)
+    return counts.to(torch.float32) / patch_size**2
+
+
+def object_token_mask(coverage: Tensor, n_prefix_tokens: int = 0, at_least: float = 0.0) -> Tensor:
+    """Which tokens of the sequence belong to each object.
+
+    Args:
+        coverage: (n, k, n_patches) from `patch_coverage`.
+        n_prefix_tokens: class and register tokens before the first patch; they belong to none.
+        at_least: smallest share of a patch that counts; 0 means any pixel.
+
+    Returns:
+        (n, k, n_prefix_tokens + n_patches) bool.
+    """
+    touched = (coverage > 0) & (coverage >= at_least)
+    return torch.nn.functional.pad(touched, (n_prefix_tokens, 0), value=False)
+
+
+def background_token_mask(coverage: Tensor, n_prefix_tokens: int = 0) -> Tensor:
+    """(n, n_prefix_tokens + n_patches) bool: patch tokens that no object touches."""
+    free = ~(coverage > 0).any(dim=1)
+    return torch.nn.functional.pad(free, (n_prefix_tokens, 0), value=False)

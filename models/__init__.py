@@ -1,0 +1,1 @@
+"""Baselines that show a dataset is learnable, and the trainer that runs them."""

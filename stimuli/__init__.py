@@ -1,0 +1,52 @@
+"""Visual same-different datasets, made to the byte from a seed.
+
+`make_recipe` says what to make, `generate` writes it to a folder, `render` makes single stimuli.
+Everything is loaded when first used: importing the package imports neither torch nor datasets.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from samediff_stimuli.aligned_options import AlignedOptions
+    from samediff_stimuli.cards.dataset import generate
+    from samediff_stimuli.manifest import Manifest
+    from samediff_stimuli.recipe import InputError, Recipe
+    from samediff_stimuli.shards import DamagedError
+    from samediff_stimuli.tasks import design, make_recipe, render
+    from samediff_stimuli.verification import verify
+
+_HOMES = {
+    "AlignedOptions": "aligned_options",
+    "DamagedError": "shards",
+    "InputError": "recipe",
+    "Manifest": "manifest",
+    "Recipe": "recipe",
+    "design": "tasks",
+    "generate": "cards.dataset",
+    "make_recipe": "tasks",
+    "render": "tasks",
+    "verify": "verification",
+}
+
+__all__ = [
+    "AlignedOptions",
+    "DamagedError",
+    "InputError",
+    "Manifest",
+    "Recipe",
+    "design",
+    "generate",
+    "make_recipe",
+    "render",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

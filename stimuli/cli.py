@@ -1,0 +1,327 @@
+"""The command line. Each command imports what it needs when it runs, so `--help` stays instant.
+
+Results go to stdout, progress and messages to stderr. Exit codes: 0 fine, 1 a check failed, 2 bad
+usage or input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from samediff_stimuli.recipe import InputError
+
+if TYPE_CHECKING:
+    from samediff_stimuli.recipe import Recipe
+
+
+class _Commands(click.Group):
+    """A group that turns what users can cause into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            _fail(str(error), 2)
+        except KeyboardInterrupt:
+            _fail("interrupted; what was finished is kept: run the same command to go on", 130)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            hint = ""
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                hint = "; what was finished is kept: free some space and run the same command"
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}{hint}", 2)
+        except Exception as error:  # DamagedError's module imports h5py: look at the name
+            if type(error).__name__ != "DamagedError":
+                raise
+            _fail(f"{error}; see what is wrong with 'samediff-stimuli verify'", 2)
+
+
+def _fail(message: str, code: int) -> typing.NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(code)
+
+
+class _TaskCommand(click.Command):
+    """A command that also takes the options of every task; they are loaded when it is asked for."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        known = {param.name for param in self.params}
+        self.params += [option for option in _task_options() if option.name not in known]
+        return super().get_params(ctx)
+
+
+def _task_options() -> Iterator[click.Option]:
+    """One option for each field of any task's options; None means the task's default."""
+    from samediff_stimuli import tasks
+
+    seen: dict[str, list[str]] = {}
+    fields: dict[str, tuple[Any, str]] = {}
+    for task in tasks.registry().values():
+        hints = typing.get_type_hints(task.options)
+        for field in dataclasses.fields(task.options):
+            seen.setdefault(field.name, []).append(task.name)
+            default = "" if field.default is None else f" (default {field.default})"
+            fields[field.name] = (hints[field.name], field.metadata["about"] + default)
+    everywhere = len(tasks.registry())
+    for name, (hint, about) in fields.items():
+        only = "" if len(seen[name]) == everywhere else f" [{', '.join(seen[name])}]"
+        flag = f"--{name.replace('_', '-')}"
+        yield click.Option([flag], type=_plain(hint), default=None, help=about + only)
+
+
+def _plain(hint: Any) -> Any:
+    """The type of an option, None left out."""
+    if isinstance(hint, types.UnionType):
+        return next(arg for arg in typing.get_args(hint) if arg is not type(None))
+    return hint
+
+
+def _recipe(task: str, seed: int, given: dict[str, Any]) -> Recipe:
+    from samediff_stimuli import tasks
+
+    chosen = tasks.get(task)
+    own = {field.name for field in dataclasses.fields(chosen.options)}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given:
+        if name not in own:
+            flags = ", ".join(f"--{own_name.replace('_', '-')}" for own_name in sorted(own))
+            raise InputError(f"--{name.replace('_', '-')} is no option of {task!r}; it has {flags}")
+    return tasks.make_recipe(task, seed, chosen.options(**given))
+
+
+@contextlib.contextmanager
+def _progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; yields the function to tell it how many rows are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        job = bar.add_task(what, total=total)
+        yield lambda rows: bar.advance(job, rows)
+
+
+_seed = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), required=True, help="Any integer from 0."
+)
+_task = click.option("--task", required=True, help="Name of a task; see 'samediff-stimuli list'.")
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="samediff-stimuli")
+def main() -> None:
+    """Make visual same-different datasets, to the byte, from a seed.
+
+    \b
+    samediff-stimuli list                                what can be made
+    samediff-stimuli generate --task rmts --seed 0       make it
+    samediff-stimuli verify rmts-p32-seed0               check it
+    samediff-stimuli train rmts-p32-seed0                train a small baseline on it
+    """
+
+
+@main.command("list")
+def list_tasks() -> None:
+    """List the tasks that can be made."""
+    from samediff_stimuli import tasks
+
+    width = max(map(len, tasks.registry()))
+    for task in tasks.registry().values():
+        click.echo(f"{task.name:<{width}}  {task.summary}")
+        recipe = tasks.make_recipe(task.name, 0)
+        sizes = ", ".join(f"{split.name} {split.rows:,}" for split in task.splits(recipe))
+        click.echo(f"{'':<{width}}  {sizes}")
+    click.echo("\nMake one: samediff-stimuli generate --task NAME --seed 0", err=True)
+
+
+@main.command(cls=_TaskCommand)
+@_task
+@_seed
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default NAME-seedSEED here.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes; default: all available processors."
+)
+@click.option("--parquet/--no-parquet", default=True, help="Write the Parquet mirror as well.")
+@click.option("--dry-run", is_flag=True, help="Say how many files, bytes and seconds; write none.")
+@click.option("--overwrite", is_flag=True, help="Replace another dataset in the folder.")
+def generate(
+    task: str,
+    seed: int,
+    out: Path | None,
+    workers: int | None,
+    parquet: bool,
+    dry_run: bool,
+    overwrite: bool,
+    **given: Any,
+) -> None:
+    """Make a dataset: HDF5 shards, a Parquet mirror, card, manifest and preview.
+
+    An interrupted run goes on where it stopped when the same command is run again. The same
+    command gives the same images on every machine.
+
+    \b
+    samediff-stimuli generate --task discrimination --seed 0
+    samediff-stimuli generate --task rmts --seed 0 --patch-size 16 --combinations 32
+    samediff-stimuli generate --task rmts --seed 1 --train 100000 --ood 0 --out big --dry-run
+    """
+    import time
+
+    recipe = _recipe(task, seed, given)
+    from samediff_stimuli import tasks
+    from samediff_stimuli.cards import dataset
+    from samediff_stimuli.engine import available_workers
+
+    name = tasks.get(task).name_of(recipe)
+    out = Path(f"{name}-seed{seed}") if out is None else out
+    workers = available_workers() if workers is None else workers
+    splits = tasks.get(task).splits(recipe)
+    total = sum(split.rows for split in splits)
+    if dry_run:
+        guess = dataset.estimate(recipe, workers, parquet)
+        click.echo(f"{out}: {total:,} images in {guess.files} files, about {_size(guess.n_bytes)}")
+        click.echo(f"about {guess.seconds:.0f} s with {workers} workers; nothing was written")
+        return
+    began = time.perf_counter()
+    with _progress(total, f"making {name}") as on_rows:
+        made = dataset.generate(
+            recipe, out, workers=workers, parquet=parquet, overwrite=overwrite, on_rows=on_rows
+        )
+    taken = time.perf_counter() - began
+    n_bytes = sum(file.n_bytes for file in made.files())
+    click.echo(f"{out}: {total:,} images, {_size(n_bytes)}, in {taken:.1f} s")
+    for split in splits:
+        click.echo(f"  {split.name:<18} {split.rows:>9,}  {split.about}")
+    click.echo(f"content digest {made.digest()}")
+    click.echo(f"""
+Next:
+  samediff-stimuli verify {out}
+  samediff-stimuli train {out}
+  python -c "from datasets import load_dataset; print(load_dataset('{out}'))"
+  python -c "from samediff_stimuli.loaders import StimulusDataset as D; print(len(D('{out}', \
+'{splits[0].name}')))\"""")
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:,.2f} GB"
+
+
+@main.command(cls=_TaskCommand)
+@_task
+@_seed
+@click.option("--split", required=True, help="Split name, e.g. test.")
+@click.option("--index", type=click.IntRange(0), required=True, help="Row number in the split.")
+@click.option("--png", type=click.Path(path_type=Path), help="Picture file to write.")
+def show(task: str, seed: int, split: str, index: int, png: Path | None, **given: Any) -> None:
+    """Make one stimulus without the rest: a PNG file, and its scene as JSON on stdout.
+
+    \b
+    samediff-stimuli show --task rmts --seed 0 --split test --index 17
+    """
+    recipe = _recipe(task, seed, given)
+    from PIL import Image
+
+    from samediff_stimuli import preview, tasks
+
+    chosen = tasks.get(task)
+    table = tasks.design(recipe, split, [index])
+    row = table.row(0)
+    named: dict[str, Any] = {}
+    for column in chosen.columns:
+        value = row[column.name]
+        if column.names:
+            value = [column.names[v] for v in value] if column.shape else column.names[value]
+        named[column.name] = value
+    png = Path(f"{chosen.name_of(recipe)}-seed{seed}-{split}-{index}.png") if png is None else png
+    preview.save(Image.fromarray(chosen.render(recipe, split, table)[0]), png)
+    scene = {"png": str(png), "split": split, **named, "recipe": recipe.as_dict()}
+    click.echo(json.dumps(scene, indent=1))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--all", "everything", is_flag=True, help="Make every row anew, not 64 a split.")
+def verify(folder: Path, everything: bool) -> None:
+    """Check a dataset: hashes of files and arrays, then rows made anew and compared.
+
+    Exit code 1, and a line for each problem, if anything is not what the recipe gives.
+    """
+    from samediff_stimuli import verification
+    from samediff_stimuli.manifest import load
+    from samediff_stimuli.shards import DamagedError
+
+    try:
+        total = sum(shard.rows for shard in load(folder).shards)
+        with _progress(total, f"checking {folder}") as on_rows:
+            report = verification.verify(folder, everything, on_rows)
+    except DamagedError as error:
+        _fail(str(error), 1)
+    for problem in report.problems:
+        click.echo(f"Error: {problem}", err=True)
+    click.echo(
+        f"{folder}: {report.files} files hashed, {report.decoded:,} images decoded, "
+        f"{report.remade:,} made anew: {len(report.problems) or 'no'} problems"
+    )
+    if report.problems:
+        click.echo("To mend it, delete the files named and run its generate command.", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Picture; default FOLDER-preview.png.")
+def preview(folder: Path, out: Path | None) -> None:
+    """Draw a contact sheet of a dataset from its shards."""
+    from samediff_stimuli import preview as drawing
+    from samediff_stimuli.manifest import load
+    from samediff_stimuli.reading import SplitReader
+
+    manifest = load(folder)
+    splits = {shard.split: SplitReader(folder, manifest, shard.split) for shard in manifest.shards}
+    picture = drawing.sheet(
+        manifest.recipe,
+        lambda split, rows: splits[split].images(rows),
+        lambda split, n: splits[split].table.rows(slice(0, n)),
+    )
+    out = folder.with_name(f"{folder.resolve().name}-preview.png") if out is None else out
+    drawing.save(picture, out)
+    click.echo(str(out))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default FOLDER-run.")
+@click.option("--epochs", type=click.IntRange(1), default=12, show_default=True)
+@click.option("--batch-size", type=click.IntRange(2), default=64, show_default=True)
+@click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+def train(
+    folder: Path, out: Path | None, epochs: int, batch_size: int, lr: float, seed: int, device: str
+) -> None:
+    """Train a small patch-relation model on a dataset, and test it on every split.
+
+    Writes log.jsonl, checkpoint.pt and result.json to the run folder.
+    """
+    from samediff_stimuli.models.train import TrainConfig
+    from samediff_stimuli.models.train import train as run
+
+    out = folder.with_name(f"{folder.resolve().name}-run") if out is None else out
+    config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device)
+    result = run(folder, out, config, lambda line: click.echo(line, err=True))
+    for split, accuracy in result.accuracy.items():
+        click.echo(f"{split:<18} {accuracy:.4f}")
+    click.echo(f"{out}: log.jsonl, checkpoint.pt, result.json", err=True)

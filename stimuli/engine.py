@@ -1,0 +1,189 @@
+"""The engine makes shards: a shard is the unit of work, of resume and of distribution."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samediff_stimuli import tasks
+from samediff_stimuli.manifest import FileRecord, ShardRecord, write_atomically
+from samediff_stimuli.recipe import Recipe
+from samediff_stimuli.shards import file_sha256, write_shard
+from samediff_stimuli.table import Table
+
+SHARD_ROWS = 1600  # part of the format: a multiple of every task's group
+BATCH = 64  # images in memory at a time, in each worker
+PARTIAL = ".partial"  # holds the recipe and finished shards' records until the manifest is written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A shard to make: rows [start, start + rows) of a split, number `number` of `count`."""
+
+    split: str
+    number: int
+    count: int
+    start: int
+    rows: int
+
+    def stem(self) -> str:
+        """File name without folder and suffix, e.g. "train-00000-of-00004"."""
+        return f"{self.split}-{self.number:05d}-of-{self.count:05d}"
+
+
+class Mirror(Protocol):
+    """Writes the images of a shard once more in another format; must pickle."""
+
+    def start(self, path: Path) -> MirrorShard:
+        """Begin the mirror of one shard; `path` has no suffix and its folder exists."""
+
+
+class MirrorShard(Protocol):
+    """The mirror of one shard in the making."""
+
+    def add(self, images: NDArray[np.uint8]) -> None:
+        """Take the next (n, height, width, 3) images."""
+
+    def finish(self, table: Table) -> Path:
+        """Write the file under a temporary name, rename it, and return its path."""
+
+
+def plan(recipe: Recipe) -> list[Shard]:
+    """Every shard of a dataset, in order."""
+    shards = []
+    for split in tasks.get(recipe.task).splits(recipe):
+        count = -(-split.rows // SHARD_ROWS)
+        for number in range(count):
+            start = number * SHARD_ROWS
+            rows = min(SHARD_ROWS, split.rows - start)
+            shards.append(
+                Shard(split=split.name, number=number, count=count, start=start, rows=rows)
+            )
+    return shards
+
+
+def run(
+    recipe: Recipe,
+    folder: Path,
+    workers: int,
+    mirror: Mirror | None,
+    on_rows: Callable[[int], None],
+) -> list[ShardRecord]:
+    """Make every shard that the folder does not hold yet.
+
+    Args:
+        recipe: what to make.
+        folder: the dataset folder; `hdf5/<name>`, `data/<name>` and `.partial` exist in it.
+        workers: processes; 1 works in this one.
+        mirror: a second format to write on the way, or None.
+        on_rows: told the number of rows of each shard as it is finished, or found finished.
+
+    Returns:
+        The records of all shards, in order.
+
+    Raises:
+        OSError: if the disk is full; finished shards stay.
+    """
+    records: dict[Shard, ShardRecord] = {}
+    missing = []
+    for shard in plan(recipe):
+        record = finished(folder, shard)
+        if record is None:
+            missing.append(shard)
+        else:
+            records[shard] = record
+            on_rows(shard.rows)
+    for shard, record in _made(recipe, folder, missing, workers, mirror):
+        records[shard] = record
+        on_rows(shard.rows)
+    return [records[shard] for shard in plan(recipe)]
+
+
+def _made(
+    recipe: Recipe, folder: Path, missing: list[Shard], workers: int, mirror: Mirror | None
+) -> Iterator[tuple[Shard, ShardRecord]]:
+    if workers == 1 or len(missing) < 2:
+        for shard in missing:
+            yield make_shard(recipe, folder, shard, mirror)
+        return
+    from joblib import Parallel, delayed
+
+    pool = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", batch_size=1)
+    yield from pool(delayed(make_shard)(recipe, folder, shard, mirror) for shard in missing)
+
+
+def make_shard(
+    recipe: Recipe, folder: Path, shard: Shard, mirror: Mirror | None
+) -> tuple[Shard, ShardRecord]:
+    """Design, render, write and record one shard."""
+    task = tasks.get(recipe.task)
+    name = task.name_of(recipe)
+    table = task.design(recipe, shard.split, shard.start, shard.start + shard.rows)
+    path = folder / "hdf5" / name / f"{shard.stem()}.h5"
+    twin = mirror.start(folder / "data" / name / shard.stem()) if mirror else None
+
+    def batches() -> Iterator[NDArray[np.uint8]]:
+        for first in range(0, shard.rows, BATCH):
+            images = task.render(recipe, shard.split, table.rows(slice(first, first + BATCH)))
+            if twin:
+                twin.add(images)
+            yield images
+
+    about = {"recipe": recipe.as_dict(), "split": shard.split, "start": shard.start}
+    written = write_shard(path, table, task.columns, batches(), task.image_shape(recipe), about)
+    record = ShardRecord(
+        split=shard.split,
+        start=shard.start,
+        rows=shard.rows,
+        file=FileRecord(
+            path=path.relative_to(folder).as_posix(),
+            n_bytes=written.n_bytes,
+            sha256=written.sha256,
+        ),
+        mirror=record_of(folder, twin.finish(table)) if twin else None,
+        arrays=written.arrays,
+    )
+    take_note(folder, record)
+    return shard, record
+
+
+def take_note(folder: Path, record: ShardRecord) -> None:
+    """Keep a finished shard's record until the manifest is written."""
+    note = json.dumps(dataclasses.asdict(record), sort_keys=True)
+    write_atomically(folder / PARTIAL / f"{Path(record.file.path).stem}.json", note)
+
+
+def record_of(folder: Path, path: Path) -> FileRecord:
+    """The record of a file in a dataset folder."""
+    return FileRecord(
+        path=path.relative_to(folder).as_posix(),
+        n_bytes=path.stat().st_size,
+        sha256=file_sha256(path),
+    )
+
+
+def finished(folder: Path, shard: Shard) -> ShardRecord | None:
+    """The record of a shard that is there and intact, else None."""
+    try:
+        text = (folder / PARTIAL / f"{shard.stem()}.json").read_text(encoding="utf-8")
+        record = ShardRecord.from_dict(json.loads(text))
+        files = [record.file, *([record.mirror] if record.mirror else [])]
+        intact = all(record_of(folder, folder / file.path) == file for file in files)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if intact else None
+
+
+def available_workers() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

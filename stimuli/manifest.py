@@ -1,0 +1,187 @@
+"""The manifest is the index of a dataset folder: recipe, columns, files and digests.
+
+It is written last and atomically, so a folder with a manifest is whole. It holds no time and no
+name of a machine: two manifests of one recipe made by the same versions are byte-equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from samediff_stimuli import tasks
+from samediff_stimuli.recipe import InputError, Recipe
+from samediff_stimuli.shards import DamagedError
+
+NAME = "manifest.json"
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """A file of the folder: POSIX path relative to it, size, SHA-256 in hex."""
+
+    path: str
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRecord:
+    """A shard: rows [start, start + rows) of a split, its file, and its mirror's file if any.
+
+    Attributes:
+        arrays: column name -> digest of the decoded array, independent of any codec.
+    """
+
+    split: str
+    start: int
+    rows: int
+    file: FileRecord
+    mirror: FileRecord | None
+    arrays: dict[str, str]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ShardRecord:
+        """Back from `dataclasses.asdict`."""
+        mirror = data["mirror"]
+        return cls(
+            split=str(data["split"]),
+            start=int(data["start"]),
+            rows=int(data["rows"]),
+            file=_file(data["file"]),
+            mirror=None if mirror is None else _file(mirror),
+            arrays={str(name): str(digest) for name, digest in data["arrays"].items()},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a dataset folder holds.
+
+    Attributes:
+        recipe: what the dataset follows from.
+        shards: in order of splits and rows.
+        extras: the card and the preview.
+        versions: releases of this package and of the codecs that wrote the files.
+    """
+
+    recipe: Recipe
+    shards: tuple[ShardRecord, ...]
+    extras: tuple[FileRecord, ...]
+    versions: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The dataset's config name, e.g. "rmts-p32"."""
+        return tasks.get(self.recipe.task).name_of(self.recipe)
+
+    def of_split(self, split: str) -> tuple[ShardRecord, ...]:
+        """The shards of one split in order.
+
+        Raises:
+            InputError: if there is no such split.
+        """
+        tasks.split_of(self.recipe, split)
+        return tuple(shard for shard in self.shards if shard.split == split)
+
+    def split_digest(self, split: str) -> str:
+        """SHA-256 over the array digests of a split's shards: what is in it, whatever the codec."""
+        arrays = [shard.arrays for shard in self.of_split(split)]
+        return hashlib.sha256(_canonical(arrays).encode()).hexdigest()
+
+    def digest(self) -> str:
+        """SHA-256 over the recipe's and all splits' digests: the identity of the content."""
+        splits = tasks.get(self.recipe.task).splits(self.recipe)
+        parts = {split.name: self.split_digest(split.name) for split in splits}
+        return hashlib.sha256(_canonical([self.recipe.digest(), parts]).encode()).hexdigest()
+
+    def files(self) -> list[FileRecord]:
+        """Every file of the folder but the manifest itself."""
+        mirrors = [shard.mirror for shard in self.shards if shard.mirror]
+        return [*(shard.file for shard in self.shards), *mirrors, *self.extras]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        task = tasks.get(self.recipe.task)
+        return {
+            "manifest": MANIFEST_VERSION,
+            "name": self.name,
+            "recipe": self.recipe.as_dict(),
+            "recipe_digest": self.recipe.digest(),
+            "digest": self.digest(),
+            "image_shape": list(task.image_shape(self.recipe)),
+            "columns": [dataclasses.asdict(column) for column in task.columns],
+            "splits": [
+                {**dataclasses.asdict(split), "digest": self.split_digest(split.name)}
+                for split in task.splits(self.recipe)
+            ],
+            "shards": [dataclasses.asdict(shard) for shard in self.shards],
+            "extras": [dataclasses.asdict(extra) for extra in self.extras],
+            "versions": self.versions,
+        }
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest atomically."""
+    write_atomically(folder / NAME, json.dumps(manifest.as_dict(), indent=1, sort_keys=True) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(folder: Path) -> Manifest:
+    """The manifest of a dataset folder.
+
+    Raises:
+        InputError: if the folder is no dataset, or another release's.
+        DamagedError: if the manifest cannot be read as one.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        what = "an unfinished dataset" if (folder / ".partial").is_dir() else "not a dataset"
+        raise InputError(
+            f"{folder} is {what}: it has no {NAME}; make one with "
+            "'samediff-stimuli generate', or finish it by running the same command again"
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["manifest"] != MANIFEST_VERSION:
+            raise InputError(f"{path} has version {data['manifest']!r}; this release reads 1")
+        manifest = Manifest(
+            recipe=tasks.recipe_from_dict(data["recipe"]),
+            shards=tuple(ShardRecord.from_dict(shard) for shard in data["shards"]),
+            extras=tuple(_file(extra) for extra in data["extras"]),
+            versions={str(k): str(v) for k, v in data["versions"].items()},
+        )
+        if data["digest"] != manifest.digest() or manifest.as_dict() != data:
+            raise DamagedError(f"{path} is damaged: its digests do not fit its contents")
+        return manifest
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise DamagedError(f"{path} is damaged: {error!r}") from error
+
+
+def _file(data: dict[str, Any]) -> FileRecord:
+    path = str(data["path"])
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in path:
+        raise ValueError(f"path {path!r} leaves the folder")
+    return FileRecord(path=path, n_bytes=int(data["n_bytes"]), sha256=str(data["sha256"]))
+
+
+def _canonical(data: Any) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))

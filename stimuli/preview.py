@@ -1,0 +1,77 @@
+"""A contact sheet: a few stimuli of every split and label, with their labels written beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from samediff_stimuli import tasks
+from samediff_stimuli.recipe import Recipe
+from samediff_stimuli.table import Table
+
+THUMB = 150  # pixels
+PER_LABEL = 4
+_GAP, _MARGIN, _CAPTION = 6, 14, 18
+_INK, _GROUND, _FRAME = (40, 40, 40), (236, 236, 236), (180, 180, 180)
+
+Fetch = Callable[[str, list[int]], NDArray[np.uint8]]
+
+
+def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> Image.Image:
+    """The contact sheet of a dataset.
+
+    Args:
+        recipe: the dataset's recipe.
+        fetch: (split, rows) -> (n, height, width, 3) uint8 images.
+        tables: (split, n) -> table of the first n rows.
+
+    Returns:
+        An RGB picture: a band per split, stimuli of each label side by side.
+    """
+    task = tasks.get(recipe.task)
+    splits = task.splits(recipe)
+    labels = next(column for column in task.columns if column.name == "label").names
+    width = 2 * _MARGIN + len(labels) * PER_LABEL * (THUMB + _GAP) + _MARGIN
+    band = 2 * _CAPTION + THUMB + _GAP
+    picture = Image.new("RGB", (width, 2 * _MARGIN + len(splits) * band), _GROUND)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    for number, split in enumerate(splits):
+        top = _MARGIN + number * band
+        caption = f"{split.name}: {split.rows:,} images; {split.about}"
+        draw.text((_MARGIN, top), caption, _INK, font)
+        table = tables(split.name, min(split.rows, 8 * PER_LABEL))
+        for side, label in enumerate(labels):
+            left = _MARGIN + side * (PER_LABEL * (THUMB + _GAP) + _MARGIN)
+            draw.text((left, top + _CAPTION), label, _INK, font)
+            rows = np.flatnonzero(table["label"] == side)[:PER_LABEL].tolist()
+            for place, image in enumerate(fetch(split.name, rows)):
+                thumb = Image.fromarray(image).resize((THUMB, THUMB), Image.Resampling.LANCZOS)
+                corner = (left + place * (THUMB + _GAP), top + 2 * _CAPTION)
+                picture.paste(thumb, corner)
+                frame = [corner[0] - 1, corner[1] - 1, corner[0] + THUMB, corner[1] + THUMB]
+                draw.rectangle(frame, outline=_FRAME)
+    return picture
+
+
+def sheet_of_recipe(recipe: Recipe) -> Image.Image:
+    """The contact sheet of a recipe, rendered anew."""
+    task = tasks.get(recipe.task)
+    return sheet(
+        recipe,
+        lambda split, rows: tasks.render(recipe, split, rows),
+        lambda split, n: task.design(recipe, split, 0, n),
+    )
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """Write a picture as PNG, under a temporary name first."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        picture.save(temporary, format="PNG", optimize=True)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

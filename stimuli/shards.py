@@ -1,0 +1,244 @@
+"""A shard is one HDF5 file: a run of rows, images gzip-compressed one by one, ready to be sought.
+
+Images are compressed with ISA-L and stored under HDF5's ordinary gzip filter, so any HDF5 reader
+opens them without a plug-in. Ours skips the HDF5 library when it reads images: it takes each
+image's place in the file once, then reads those bytes and inflates them straight into the batch.
+No HDF5 handle stays open, so readers pickle and survive fork, spawn and forkserver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from imagecodecs import ZlibngError as _InflateError
+from imagecodecs import zlibng_decode as _inflate
+from isal import isal_zlib
+from numpy.typing import NDArray
+from xxhash import xxh3_128_digest
+
+from samediff_stimuli.table import Column, Table
+
+IMAGE = "image"
+LIBVER = ("v110", "v110")  # pinned: the same bytes from every HDF5 library that can write it
+_LEVEL = 1
+_MAX_PIXELS = 1 << 26
+
+
+class DamagedError(Exception):
+    """A file is not what its manifest, or its format, says."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a finished shard file holds.
+
+    Attributes:
+        n_bytes: file size.
+        sha256: of the file, hex.
+        arrays: column name -> digest of the decoded array, hex; see `array_digest`,
+            `ImagesDigest`.
+    """
+
+    n_bytes: int
+    sha256: str
+    arrays: dict[str, str]
+
+
+class ImagesDigest:
+    """SHA-256 over the XXH3-128 digests of images in order: fast, and free of the codec."""
+
+    def __init__(self) -> None:
+        """Start with no image."""
+        self._state = hashlib.sha256()
+
+    def update(self, images: NDArray[np.uint8]) -> None:
+        """Add (n, height, width, 3) uint8 images."""
+        for image in images:
+            self._state.update(xxh3_128_digest(image))
+
+    def hexdigest(self) -> str:
+        """64 hex digits."""
+        return self._state.hexdigest()
+
+
+def array_digest(values: NDArray[Any]) -> str:
+    """SHA-256 of an array's little-endian bytes in C order, hex."""
+    plain = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    return hashlib.sha256(plain.data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_shard(
+    path: Path,
+    table: Table,
+    columns: Sequence[Column],
+    batches: Iterable[NDArray[np.uint8]],
+    image_shape: tuple[int, int, int],
+    about: dict[str, Any],
+) -> Written:
+    """Write one shard under a temporary name, then rename it.
+
+    Args:
+        path: where the shard goes; its folder exists.
+        table: all columns but the image.
+        columns: their declarations, for the class names.
+        batches: (b, height, width, 3) uint8 images, table.n_rows of them in all.
+        image_shape: (height, width, 3).
+        about: file attributes: recipe, split, first row.
+
+    Returns:
+        Size and digests.
+
+    Raises:
+        OSError: if the disk is full or the folder cannot be written; no partial file is left.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    digest = ImagesDigest()
+    try:
+        with h5py.File(temporary, "w", libver=LIBVER) as file:
+            file.attrs["about"] = json.dumps(about, sort_keys=True)
+            images = file.create_dataset(
+                IMAGE,
+                shape=(table.n_rows, *image_shape),
+                dtype="uint8",
+                chunks=(1, *image_shape),
+                compression="gzip",
+                compression_opts=_LEVEL,
+                track_times=False,
+            )
+            row = 0
+            for batch in batches:
+                digest.update(batch)
+                for image in batch:
+                    packed = isal_zlib.compress(image, _LEVEL)
+                    images.id.write_direct_chunk((row, 0, 0, 0), packed)
+                    row += 1
+            for column in columns:
+                data = file.create_dataset(column.name, data=table[column.name], track_times=False)
+                data.attrs["about"] = column.about
+                if column.names:
+                    data.attrs["names"] = json.dumps(column.names)
+        arrays = {name: array_digest(values) for name, values in table.items()}
+        arrays[IMAGE] = digest.hexdigest()
+        written = Written(temporary.stat().st_size, file_sha256(temporary), arrays)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return written
+
+
+class ShardReader:
+    """Random access to one shard. Cheap to make; opens the file when first asked.
+
+    Args:
+        path: the shard file.
+
+    Every method raises DamagedError, naming the file, if it is not a readable shard.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember the path."""
+        self.path = path
+        self._table: Table | None = None
+        self._places: list[tuple[int, int]] = []
+        self._shape: tuple[int, int, int] = (0, 0, 0)
+        self._file: int | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the path and nothing that is open."""
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Start closed."""
+        self.__init__(state["path"])  # type: ignore[misc]  # a reader is nothing but its path
+
+    def __del__(self) -> None:
+        """Close the file."""
+        if getattr(self, "_file", None) is not None:
+            os.close(self._file)  # type: ignore[arg-type]  # checked on the line above
+            self._file = None
+
+    @property
+    def table(self) -> Table:
+        """All columns but the image."""
+        self._open()
+        assert self._table is not None  # _open set it
+        return self._table
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, 3)."""
+        self._open()
+        return self._shape
+
+    def read_into(self, rows: Iterable[int], out: NDArray[np.uint8]) -> None:
+        """Decode the images of some rows into out[0], out[1], ...
+
+        Args:
+            rows: row numbers within the shard.
+            out: (n, height, width, 3) uint8, C-contiguous.
+        """
+        for target, row in zip(out.reshape(len(out), -1), rows, strict=True):
+            self.read_one(row, target)
+
+    def read_one(self, row: int, out: NDArray[np.uint8]) -> None:
+        """Decode the image of one row; the decoder runs outside the interpreter's lock.
+
+        Args:
+            row: row number within the shard.
+            out: (height * width * 3,) uint8, C-contiguous.
+        """
+        if self._file is None:
+            self._open()
+        offset, size = self._places[row]
+        try:
+            n_bytes = len(_inflate(os.pread(self._file, size, offset), out=out))
+        except (_InflateError, ValueError):
+            n_bytes = -1
+        if n_bytes != len(out):
+            raise DamagedError(f"{self.path}: the image of row {row} is damaged")
+
+    def _open(self) -> None:
+        if self._file is not None:
+            return
+        try:
+            with h5py.File(self.path, "r") as file:
+                self._check_and_load(file)
+            self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise DamagedError(f"{self.path} is not a readable shard: {reason}") from error
+
+    def _check_and_load(self, file: h5py.File) -> None:
+        """Take the image places and all columns; refuse what no shard of ours looks like."""
+        images = file[IMAGE]
+        n, *shape = images.shape
+        one_each = images.chunks == (1, *shape) and images.dtype == np.uint8 and len(shape) == 3
+        if not one_each or images.compression != "gzip" or int(np.prod(shape)) > _MAX_PIXELS:
+            raise ValueError("its image dataset is not uint8, gzip, one image a chunk")
+        places = np.zeros((n, 2), dtype=np.int64)
+
+        def note(chunk: Any) -> None:
+            places[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
+
+        images.id.chunk_iter(note)
+        if (places[:, 1] <= 0).any() or int(places.sum(axis=1).max(initial=0)) > os.path.getsize(
+            self.path
+        ):
+            raise ValueError("it is cut short")
+        columns = {name: data[()] for name, data in file.items() if name != IMAGE}
+        self._table, self._shape = Table(columns), tuple(shape)
+        self._places = [(offset, size) for offset, size in places.tolist()]

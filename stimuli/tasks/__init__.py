@@ -1,0 +1,191 @@
+"""A task turns a recipe into scenes, scenes into images, and says what each label means.
+
+Adding a task is one new module in this folder that ends in the constant `TASK`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samediff_stimuli.recipe import FORMAT_VERSION, InputError, Options, Recipe
+from samediff_stimuli.table import Column, Table, concatenate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """A named part of a dataset.
+
+    Attributes:
+        name: e.g. "train".
+        rows: number of stimuli, >= 1.
+        about: one line for the card: what is in it, what is held out.
+    """
+
+    name: str
+    rows: int
+    about: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """Everything the engine, the card, the loaders and the contract tests ask of a task.
+
+    Attributes:
+        name: the `--task` name.
+        title: the card's title.
+        summary: one sentence for `list`, `--help` and the card.
+        source: citation key of the paper, a key of `cards.citations`.
+        options: the dataclass of this task's options.
+        columns: declared columns, `index` and `label` among them.
+        group: rows come in matched groups of this many; split sizes are multiples of it.
+        variants: options of the paper's own variants, by name; goldens and contract tests use them.
+        name_of: recipe -> config and folder name, e.g. "rmts-p16".
+        image_shape: recipe -> (height, width, 3).
+        splits: recipe -> its splits, in order; raises InputError if they cannot be made.
+        design: (recipe, split, start, stop) -> table of rows [start, stop).
+        render: (recipe, split, table) -> (n, height, width, 3) uint8.
+        instances: (recipe, table) -> (n, height, width) uint8; 0 background, j for object j - 1.
+        oracle: (recipe, row) -> label, from the scene alone.
+        contains: (recipe, split, row) -> whether the split's predicate admits the scene.
+        stimulus: (recipe, row) -> hashable identity of a scene, up to jitter and noise.
+        departures: the card's list of deliberate departures from the paper's set.
+    """
+
+    name: str
+    title: str
+    summary: str
+    source: str
+    options: type[Options]
+    columns: tuple[Column, ...]
+    group: int
+    variants: Mapping[str, Options]
+    name_of: Callable[[Recipe], str]
+    image_shape: Callable[[Recipe], tuple[int, int, int]]
+    splits: Callable[[Recipe], tuple[Split, ...]]
+    design: Callable[[Recipe, str, int, int], Table]
+    render: Callable[[Recipe, str, Table], NDArray[np.uint8]]
+    instances: Callable[[Recipe, Table], NDArray[np.uint8]]
+    oracle: Callable[[Recipe, Mapping[str, Any]], int]
+    contains: Callable[[Recipe, str, Mapping[str, Any]], bool]
+    stimulus: Callable[[Recipe, Mapping[str, Any]], tuple[object, ...]]
+    departures: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def registry() -> dict[str, Task]:
+    """Every task by name: the `TASK` constant of each module in this folder."""
+    modules = sorted(info.name for info in pkgutil.iter_modules(__path__))
+    tasks = [importlib.import_module(f"{__name__}.{module}").TASK for module in modules]
+    return {task.name: task for task in tasks}
+
+
+def get(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        InputError: if there is none; suggests the nearest name.
+    """
+    known = registry()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(f"unknown task {name!r}; {hint}known: {', '.join(known)}")
+    return known[name]
+
+
+def make_recipe(task: str, seed: int, options: Options | None = None) -> Recipe:
+    """A checked recipe.
+
+    Args:
+        task: a registered name.
+        seed: integer in [0, 2**63).
+        options: the task's options; the paper's own when None.
+
+    Raises:
+        InputError: unknown task, options of another task, or a dataset that cannot be made.
+    """
+    chosen = get(task)
+    options = chosen.options() if options is None else options
+    if type(options) is not chosen.options:
+        wants = chosen.options.__name__
+        raise InputError(f"task {task!r} takes {wants}, not {type(options).__name__}")
+    recipe = Recipe(task=task, seed=seed, options=options)
+    chosen.splits(recipe)
+    return recipe
+
+
+def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
+    """A recipe back from `Recipe.as_dict`, checked like a new one.
+
+    Raises:
+        InputError: another format version, unknown fields, or illegal values.
+    """
+    if not isinstance(data, Mapping) or set(data) != {"format", "task", "seed", "options"}:
+        raise InputError("recipe must have exactly the fields format, task, seed, options")
+    if data["format"] != FORMAT_VERSION:
+        raise InputError(
+            f"recipe has format {data['format']!r}, this version makes format {FORMAT_VERSION}; "
+            "install the samediff-stimuli release that wrote it"
+        )
+    cls = get(str(data["task"])).options
+    names = {field.name for field in dataclasses.fields(cls)}
+    given = data["options"]
+    if not isinstance(given, Mapping) or set(given) != names:
+        raise InputError(f"recipe options must be exactly {', '.join(sorted(names))}")
+    return make_recipe(str(data["task"]), data["seed"], cls(**given))
+
+
+def split_of(recipe: Recipe, name: str) -> Split:
+    """One split of a recipe by name.
+
+    Raises:
+        InputError: if the recipe has no such split.
+    """
+    splits = get(recipe.task).splits(recipe)
+    for split in splits:
+        if split.name == name:
+            return split
+    known = ", ".join(split.name for split in splits)
+    raise InputError(f"unknown split {name!r}; this dataset has: {known}")
+
+
+def design(recipe: Recipe, split: str, rows: Sequence[int] | slice) -> Table:
+    """The scenes of some rows of a split; see the task's columns.
+
+    Args:
+        recipe: what to make.
+        split: split name.
+        rows: row numbers in any order, or a slice with start and stop.
+
+    Raises:
+        InputError: a row that the split does not have.
+    """
+    task = get(recipe.task)
+    if isinstance(rows, slice):
+        return task.design(recipe, split, rows.start, rows.stop)
+    n_rows = split_of(recipe, split).rows
+    for row in rows:
+        if not 0 <= row < n_rows:
+            raise InputError(f"index {row} is out of range; {split} has rows 0 .. {n_rows - 1}")
+    return concatenate([task.design(recipe, split, row, row + 1) for row in rows])
+
+
+def render(recipe: Recipe, split: str, rows: Sequence[int] | slice) -> NDArray[np.uint8]:
+    """The images of some rows of a split, made without making any others.
+
+    Returns:
+        (n, height, width, 3) uint8 in [0, 255].
+
+    Raises:
+        InputError: a row that the split does not have.
+    """
+    return get(recipe.task).render(recipe, split, design(recipe, split, rows))

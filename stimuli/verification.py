@@ -1,0 +1,136 @@
+"""Verify a dataset folder: every file's hash, every decoded array's digest, then the rows anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from samediff_stimuli import rng, tasks
+from samediff_stimuli.engine import BATCH, record_of
+from samediff_stimuli.manifest import Manifest, ShardRecord, load
+from samediff_stimuli.recipe import FORMAT_VERSION, Recipe
+from samediff_stimuli.shards import (
+    IMAGE,
+    DamagedError,
+    ImagesDigest,
+    ShardReader,
+    array_digest,
+)
+
+SAMPLE = 64  # rows that are made anew in each split, unless all are asked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was checked and what was found.
+
+    Attributes:
+        files: number of files hashed.
+        decoded: number of images decoded and digested.
+        remade: number of rows made anew and compared.
+        problems: one line each; empty when the folder is what its recipe says.
+    """
+
+    files: int
+    decoded: int
+    remade: int
+    problems: tuple[str, ...]
+
+
+def verify(folder: Path, everything: bool, on_rows: Callable[[int], None]) -> Report:
+    """Check a dataset folder against its manifest and its recipe.
+
+    Args:
+        folder: the dataset folder.
+        everything: make every row anew, not a sample of 64 a split.
+        on_rows: told the number of rows of each shard as it is checked.
+
+    Raises:
+        InputError: if the folder is no dataset.
+        DamagedError: if its manifest is damaged.
+    """
+    manifest = load(folder)
+    problems = list(_file_problems(folder, manifest))
+    decoded = remade = 0
+    wanted = _wanted(manifest, everything)
+    for shard in manifest.shards:
+        rows = wanted[shard.split]
+        rows = rows[(rows >= shard.start) & (rows < shard.start + shard.rows)] - shard.start
+        try:
+            problems += _shard_problems(manifest.recipe, folder, shard, rows)
+            decoded, remade = decoded + shard.rows, remade + len(rows)
+        except DamagedError as error:
+            problems.append(str(error))
+        on_rows(shard.rows)
+    return Report(
+        files=len(manifest.files()), decoded=decoded, remade=remade, problems=tuple(problems)
+    )
+
+
+def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
+    for file in manifest.files():
+        path = folder / file.path
+        try:
+            found = record_of(folder, path)
+        except OSError as error:
+            yield f"{path}: {error.strerror or error}"
+            continue
+        if found.n_bytes != file.n_bytes:
+            yield f"{path}: {found.n_bytes} bytes, the manifest says {file.n_bytes}"
+        elif found.sha256 != file.sha256:
+            yield f"{path}: SHA-256 {found.sha256[:12]}, the manifest says {file.sha256[:12]}"
+
+
+def _wanted(manifest: Manifest, everything: bool) -> dict[str, np.ndarray]:
+    """Rows to make anew in each split, increasing."""
+    wanted = {}
+    for split in tasks.get(manifest.recipe.task).splits(manifest.recipe):
+        if everything or split.rows <= SAMPLE:
+            wanted[split.name] = np.arange(split.rows)
+        else:
+            key = rng.stream_key(FORMAT_VERSION, "verify", manifest.digest(), split.name)
+            words = rng.blocks(key, 0, SAMPLE // rng.WORDS_PER_BLOCK).reshape(-1)
+            wanted[split.name] = np.unique(rng.below(words, split.rows))
+    return wanted
+
+
+def _shard_problems(
+    recipe: Recipe, folder: Path, shard: ShardRecord, rows: np.ndarray
+) -> Iterator[str]:
+    """Compare a shard's decoded arrays with their digests, and its rows with new ones."""
+    path = folder / shard.file.path
+    reader = ShardReader(path)
+    task = tasks.get(recipe.task)
+    shape = task.image_shape(recipe)
+    if reader.table.n_rows != shard.rows or reader.image_shape != shape:
+        yield f"{path}: {reader.table.n_rows} rows of {reader.image_shape}, not {shard.rows}"
+        return
+    new = task.design(recipe, shard.split, shard.start, shard.start + shard.rows)
+    digest = ImagesDigest()
+    out = np.empty((BATCH, *shape), dtype=np.uint8)
+    chosen = np.zeros(shard.rows, dtype=bool)
+    chosen[rows] = True
+    bad = []
+    for first in range(0, shard.rows, BATCH):
+        part = np.arange(first, min(first + BATCH, shard.rows))
+        images = out[: len(part)]
+        reader.read_into(part.tolist(), images)
+        digest.update(images)
+        again = part[chosen[part]]
+        if len(again):
+            made = task.render(recipe, shard.split, new.rows(again))
+            differs = (made != images[again - first]).any(axis=(1, 2, 3))
+            bad += (again[differs] + shard.start).tolist()
+    arrays = {name: array_digest(values) for name, values in reader.table.items()}
+    arrays[IMAGE] = digest.hexdigest()
+    for name in sorted(shard.arrays.keys() | arrays.keys()):
+        if arrays.get(name) != shard.arrays.get(name):
+            yield f"{path}: column {name!r} does not have the digest that the manifest gives"
+    for name, values in new.items():
+        if not np.array_equal(values, reader.table.get(name)):
+            yield f"{path}: column {name!r} is not what the recipe gives"
+    if bad:
+        yield f"{path}: image of row {bad[0]} is not what the recipe gives ({len(bad)} such rows)"
