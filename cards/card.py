@@ -18,13 +18,15 @@ _CHUNK = 16_000  # rows designed at a time while counting, a multiple of every g
 
 
 def command(recipe: Recipe) -> str:
-    """The command that makes a recipe, options that differ from the task's defaults spelled out."""
+    """The shortest command that makes a recipe: no option that follows from the others."""
+    make = type(recipe.options)
+    needed = dataclasses.asdict(recipe.options)
+    for name in list(needed):
+        fewer = {other: value for other, value in needed.items() if other != name}
+        if make(**fewer) == recipe.options:
+            needed = fewer
     words = ["samediff-stimuli generate", f"--task {recipe.task}", f"--seed {recipe.seed}"]
-    usual = type(recipe.options)()
-    for field in dataclasses.fields(recipe.options):
-        value = getattr(recipe.options, field.name)
-        if value != getattr(usual, field.name):
-            words.append(f"--{field.name.replace('_', '-')} {value}")
+    words += [f"--{name.replace('_', '-')} {value}" for name, value in needed.items()]
     return " ".join(words)
 
 
@@ -154,7 +156,7 @@ def _yaml_features(
             return {"dtype": {"class_label": {"names": names}}}
         if feature["_type"] == "List":
             inner = dtype(feature["feature"])
-            return {"list": inner["dtype"] if set(inner) == {"dtype"} else [inner]}
+            return {"list": inner.get("dtype", inner)}
         if feature["_type"] == "Image":
             array = {"array3_d": {"shape": list(array_shape or ()), "dtype": "uint8"}}
             return {"dtype": array if array_shape else "image"}

@@ -109,7 +109,7 @@ class Manifest:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         task = tasks.get(self.recipe.task)
-        return {
+        data = {
             "manifest": MANIFEST_VERSION,
             "name": self.name,
             "recipe": self.recipe.as_dict(),
@@ -125,6 +125,8 @@ class Manifest:
             "extras": [dataclasses.asdict(extra) for extra in self.extras],
             "versions": self.versions,
         }
+        plain: dict[str, Any] = json.loads(json.dumps(data))  # tuples become lists
+        return plain
 
 
 def write(folder: Path, manifest: Manifest) -> None:
