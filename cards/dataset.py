@@ -140,7 +140,10 @@ def _prepare(out: Path, recipe: Recipe, parquet: bool) -> None:
     name = tasks.get(recipe.task).name_of(recipe)
     folders = [engine.PARTIAL, f"hdf5/{name}", *([f"data/{name}"] if parquet else [])]
     for folder in folders:
-        (out / folder).mkdir(parents=True, exist_ok=True)
+        try:
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--out {out} cannot be written: {error.strerror}") from error
         for leftover in (out / folder).glob(".*.tmp"):
             leftover.unlink()
     manifest.write_atomically(out / RECIPE, json.dumps(plan, sort_keys=True))

@@ -325,3 +325,7 @@ def train(
     for split, accuracy in result.accuracy.items():
         click.echo(f"{split:<18} {accuracy:.4f}")
     click.echo(f"{out}: log.jsonl, checkpoint.pt, result.json", err=True)
+
+
+if __name__ == "__main__":
+    main()

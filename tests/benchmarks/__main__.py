@@ -1,0 +1,202 @@
+"""Speed, size and memory, ours and a plain alternative in the same run: python -m tests.benchmarks.
+
+Absolute figures depend on the machine and on what else it does; the ratios are what to look at.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import psutil
+import torch
+from torch.utils.data import DataLoader
+
+from samediff_stimuli import AlignedOptions, Recipe, generate, make_recipe
+from samediff_stimuli.engine import available_workers
+from samediff_stimuli.loaders import StimulusDataset, StimulusStream, make_loader
+from tests.benchmarks.plain import H5Dataset, generate_plainly
+
+ROUNDS = 3
+
+
+def rate(images: int, work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """Images per second: the median of some rounds."""
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return images / statistics.median(taken)
+
+
+class PeakMemory:
+    """The largest sum of resident memory of this process's children while it is open, in MB."""
+
+    def __enter__(self) -> PeakMemory:
+        self.peak, self._stop = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        me = psutil.Process()
+        while not self._stop.wait(0.05):
+            total = 0
+            for child in me.children(recursive=True):
+                try:
+                    total += child.memory_info().rss
+                except psutil.Error:
+                    continue
+            self.peak = max(self.peak, total / 1e6)
+
+
+def options(images: int) -> AlignedOptions:
+    """All images in three splits, none out of distribution: 19,200 are the paper's 3 x 6,400."""
+    part = images // 3 // 4 * 4
+    return AlignedOptions(train=images - 2 * part, validation=part, test=part, ood=0)
+
+
+def generation(table: list[list[str]], folder: Path, images: int) -> None:
+    """Making datasets, against a plain loop of numpy, Pillow and h5py."""
+    for task in ("discrimination", "rmts"):
+        plain = rate(600, lambda task=task: generate_plainly(folder / "plain.h5", task, 600), 1)
+        recipe = make_recipe(task, 0, options(images))
+        for parquet in (False, True):
+            rounds = iter(range(ROUNDS))
+
+            def once(recipe: Recipe = recipe, parquet: bool = parquet) -> None:
+                generate(
+                    recipe, folder / f"{recipe.task}-{parquet}-{next(rounds)}", parquet=parquet
+                )
+
+            ours = rate(images, once)
+            what = f"generate {task}, HDF5" + (" and Parquet" if parquet else "")
+            versus = f"{plain:,.0f} (numpy, Pillow, h5py gzip loop)"
+            table.append([what, f"{ours:,.0f} images/s", versus, f"{ours / plain:.1f}"])
+        made = folder / f"{task}-False-0"
+        size = sum(path.stat().st_size for path in (made / "hdf5").rglob("*.h5")) / images
+        plain_size = (folder / "plain.h5").stat().st_size / 600
+        row = [f"size of a {task} image in HDF5", f"{size / 1e3:.2f} KB"]
+        table.append([*row, f"{plain_size / 1e3:.2f} KB (h5py gzip 4)", f"{size / plain_size:.2f}"])
+
+
+def drain(loader: object, limit: int = 10**9) -> int:
+    """Go through a loader; the number of images seen."""
+    seen = 0
+    for images, _ in loader:  # type: ignore[attr-defined]
+        seen += len(images)
+        if seen >= limit:
+            break
+    return seen
+
+
+def loading(table: list[list[str]], folder: Path) -> None:
+    """Shuffled reading, against a DataLoader over h5py, on the same file."""
+    for task in ("discrimination", "rmts"):
+        made = folder / f"{task}-False-0"
+        data = StimulusDataset(made, "train")
+        ours_loader = make_loader(data, 64, shuffle=True)
+        drain(ours_loader)
+        ours = rate(len(data), lambda loader=ours_loader: drain(loader), 5)
+        file = next((made / "hdf5").rglob("train-00000*.h5"))
+        plain = H5Dataset(file)
+        loader = DataLoader(plain, batch_size=64, shuffle=True, num_workers=2)
+        theirs = rate(len(plain), lambda loader=loader: drain(loader))
+        versus = f"{theirs:,.0f} (DataLoader over h5py, 2 workers)"
+        row = [f"load {task}, shuffled, batches of 64"]
+        table.append([*row, f"{ours:,.0f} images/s", versus, f"{ours / theirs:.1f}"])
+    batch = np.full((64, 224, 224, 3), 7, dtype=np.uint8)
+    target = np.empty_like(batch)
+    floor = rate(64 * 50, lambda: [np.copyto(target, batch) for _ in range(50)])
+    table.append(["copy of decoded images in memory", f"{floor:,.0f} images/s", "", ""])
+
+
+def streaming(table: list[list[str]], images: int) -> None:
+    """Rendering on the fly, against generating plainly."""
+    for task in ("discrimination", "rmts"):
+        stream = StimulusStream(make_recipe(task, 0), batch_size=64)
+        for workers in (0, 2):
+            loader = DataLoader(stream, batch_size=None, num_workers=workers)
+            drain(loader, 640)
+            found = rate(images, lambda loader=loader: drain(loader, images))
+            table.append([f"stream {task}, {workers} workers", f"{found:,.0f} images/s", "", ""])
+
+
+def memory(table: list[list[str]], folder: Path) -> None:
+    """Peak memory of `generate` with all its workers, at two sizes."""
+    for images in (19_200, 200_000):
+        sizes = options(images)
+        command = [sys.executable, "-m", "samediff_stimuli.cli", "generate", "--seed", "0"]
+        command += ["--task", "discrimination", "--out", str(folder / f"memory-{images}")]
+        command += ["--train", str(sizes.train), "--validation", str(sizes.validation)]
+        command += ["--test", str(sizes.test), "--ood", "0"]
+        with PeakMemory() as peak:
+            subprocess.run(command, check=True, capture_output=True)
+        what = f"peak memory, {images:,} images with Parquet"
+        table.append([what, f"{peak.peak:,.0f} MB", "", ""])
+
+
+def start_up(table: list[list[str]]) -> None:
+    """Seconds until `--help` is printed."""
+    command = [sys.executable, "-m", "samediff_stimuli.cli", "--help"]
+    runs = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        runs.append(time.perf_counter() - began)
+    bare = [sys.executable, "-c", "pass"]
+    began = time.perf_counter()
+    subprocess.run(bare, check=True)
+    versus = f"{time.perf_counter() - began:.2f} s (bare Python)"
+    table.append(["samediff-stimuli --help", f"{statistics.median(runs):.2f} s", versus, ""])
+
+
+@click.command()
+@click.option("--images", default=19_200, show_default=True, help="Images of each dataset.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the page there as well.")
+@click.option("--no-memory", is_flag=True, help="Leave out the run of 200,000 images.")
+def main(images: int, out: Path | None, no_memory: bool) -> None:
+    """Print the table of benchmarks."""
+    table: list[list[str]] = []
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        generation(table, folder, images)
+        loading(table, folder)
+        streaming(table, min(images, 6400))
+        start_up(table)
+        if not no_memory:
+            memory(table, folder)
+    lines = [
+        "# Benchmarks",
+        "",
+        f"`python -m tests.benchmarks --images {images}` on {platform.machine()}, "
+        f"{available_workers()} processors, Python {platform.python_version()}, "
+        f"NumPy {np.__version__}. Medians of {ROUNDS} rounds; ratio is ours to the alternative's.",
+        "",
+        "| what | ours | alternative | ratio |",
+        "| --- | --- | --- | --- |",
+        *(f"| {' | '.join(row)} |" for row in table),
+    ]
+    text = "\n".join(lines) + "\n"
+    click.echo(text)
+    if out:
+        out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

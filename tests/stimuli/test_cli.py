@@ -1,0 +1,158 @@
+"""The command line as people meet it: help, results on stdout, one line for each mistake."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from samediff_stimuli import make_recipe, render, tasks
+from samediff_stimuli.cli import main
+
+
+def run(*arguments):
+    """Run a command in this process; the result has output, stderr and exit_code."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_list_names_every_task():
+    """`list` shows each registered task with its summary."""
+    done = run("list")
+    assert done.exit_code == 0
+    for task in tasks.registry().values():
+        assert task.name in done.stdout
+        assert task.summary in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "list", "generate", "show", "verify", "preview", "train"],
+    ids=lambda c: c or "-",
+)
+def test_help(command):
+    """Every command explains itself; options of tasks show their help and default."""
+    done = run(*filter(None, [command]), "--help")
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) > 5
+    if command in ("generate", "show"):
+        text = " ".join(done.stdout.split())
+        assert "--patch-size" in text
+        assert "(default 32)" in text
+        assert "--combinations" in text
+
+
+def test_generate_verify_preview(tmp_path):
+    """A small set is made, checked, drawn, and the summary says what to type next."""
+    out = tmp_path / "set"
+    sizes = ["--train", 16, "--validation", 8, "--test", 8, "--ood", 4]
+    done = run("generate", "--task", "rmts", "--seed", 0, "--out", out, "--workers", 1, *sizes)
+    assert done.exit_code == 0, done.output
+    assert f"samediff-stimuli verify {out}" in done.stdout
+    assert re.search(r"content digest [0-9a-f]{64}", done.stdout)
+    done = run("verify", out, "--all")
+    assert done.exit_code == 0
+    assert "44 images decoded, 44 made anew: no problems" in done.stdout
+    done = run("preview", out)
+    assert done.exit_code == 0
+    assert Image.open(done.stdout.strip()).size[0] > 1000
+
+
+def test_dry_run_writes_nothing(tmp_path):
+    """--dry-run says files, bytes and seconds, and leaves no trace."""
+    out = tmp_path / "set"
+    done = run("generate", "--task", "rmts", "--seed", 0, "--out", out, "--dry-run")
+    assert done.exit_code == 0
+    assert re.search(r"38,400 images in 51 files, about [\d.]+ MB", done.stdout)
+    assert re.search(r"about \d+ s with \d+ workers", done.stdout)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_show_makes_one_stimulus(tmp_path):
+    """`show` writes the picture and prints the scene that the whole set has at that row."""
+    png = tmp_path / "one.png"
+    where = ["--task", "rmts", "--seed", 4, "--split", "test", "--index", 123]
+    done = run("show", *where, "--png", png)
+    assert done.exit_code == 0
+    recipe = make_recipe("rmts", 4)
+    assert np.array_equal(np.asarray(Image.open(png)), render(recipe, "test", [123])[0])
+    scene = json.loads(done.stdout)
+    row = tasks.get("rmts").design(recipe, "test", 0, 200).row(123)
+    assert scene["box"] == row["box"]
+    assert scene["label"] == ("different", "same")[row["label"]]
+    assert scene["recipe"] == recipe.as_dict()
+
+
+GENERATE = ["generate", "--seed", "0", "--task", "discrimination"]
+MISTAKES = [
+    (["generate", "--seed", "0", "--task", "rtms"], "unknown task 'rtms'; did you mean 'rmts'?"),
+    ([*GENERATE, "--patch-size", "30"], "patch_size 30 does not divide image_size 224"),
+    ([*GENERATE, "--image-size", "64", "--train", "90000", "--jitter", "1"], "more unique stimuli"),
+    ([*GENERATE, "--train", "7"], "train 7 is not a multiple of 2"),
+    ([*GENERATE, "--combinations", "30"], "combinations 30 is not legal"),
+    ([*GENERATE, "--out", "/proc/nowhere"], "cannot be written"),
+    ([*GENERATE, "--workers", "0"], "'--workers': 0 is not in the range x>=1"),
+    (["generate", "--task", "rmts", "--seed", "-1"], "'--seed': -1 is not in the range"),
+    (["generate", "--task", "rmts"], "Missing option '--seed'"),
+    (["generate", "--task", "rmts", "--seed", "0", "--pach-size", "3"], "'--patch-size'?"),
+    (["verify", "/nowhere"], "is not a dataset"),
+    (["preview", "/nowhere"], "is not a dataset"),
+    (["train", "/nowhere"], "is not a dataset"),
+    (["show", "--task", "rmts", "--seed", "0", "--split", "tset", "--index", "0"], "this dataset"),
+    (
+        ["show", "--task", "rmts", "--seed", "0", "--split", "test", "--index", "6400"],
+        "index 6400 is out of range; test has rows 0 .. 6399",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), MISTAKES, ids=lambda v: " ".join(v)[:60])
+def test_mistakes(arguments, says, tmp_path, monkeypatch):
+    """A mistake is one clear line on stderr and exit code 2, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert done.stdout == ""
+    error = [line for line in done.stderr.splitlines() if line.startswith("Error")]
+    assert len(error) == 1
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_verify_is_exit_code_1(copied):
+    """verify names the damaged file and exits with 1."""
+    victim = next((copied / "hdf5").rglob("train-*.h5"))
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+    done = run("verify", copied)
+    assert done.exit_code == 1
+    assert f"{victim}: SHA-256" in done.stderr
+    (copied / "manifest.json").write_text("{}")
+    done = run("verify", copied)
+    assert done.exit_code == 1
+    assert "is damaged" in done.stderr
+
+
+def test_damaged_shards_are_one_line_elsewhere(copied):
+    """A command that meets a damaged shard says so in one line and exits with 2."""
+    victim = next((copied / "hdf5").rglob("train-*.h5"))
+    victim.write_bytes(victim.read_bytes()[:1000])
+    done = run("preview", copied)
+    assert done.exit_code == 2
+    assert f"Error: {victim} is not a readable shard" in done.stderr
+    assert "verify" in done.stderr
+
+
+def test_help_is_quick():
+    """The console entry prints help without importing NumPy or anything heavier."""
+    code = (
+        "import sys; from samediff_stimuli.cli import main\n"
+        "main(['--help'], standalone_mode=False); print(sorted({'numpy', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

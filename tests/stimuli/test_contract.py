@@ -1,0 +1,156 @@
+"""What every task promises, checked for every registered task, variant and split at full size."""
+
+import dataclasses
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from samediff_stimuli import make_recipe, tasks
+from samediff_stimuli.tokens import patch_coverage
+
+CASES = [(name, variant) for name, task in tasks.registry().items() for variant in task.variants]
+SAMPLE = 320  # rows for checks that loop in Python or need pixels
+
+
+@lru_cache(maxsize=1)
+def everything(name, variant):
+    """The recipe and every split's whole table."""
+    task = tasks.get(name)
+    recipe = make_recipe(name, 0, task.variants[variant])
+    return recipe, {s.name: task.design(recipe, s.name, 0, s.rows) for s in task.splits(recipe)}
+
+
+@pytest.fixture(params=CASES, ids="-".join, scope="module")
+def case(request):
+    """(task, recipe, tables by split)."""
+    name, variant = request.param
+    return tasks.get(name), *everything(name, variant)
+
+
+def test_columns_are_as_declared(case):
+    """Tables hold the declared columns with their dtypes and shapes; class indices are legal."""
+    task, _, tables = case
+    for table in tables.values():
+        assert list(table) == [column.name for column in task.columns]
+        assert np.array_equal(table["index"], np.arange(table.n_rows))
+        for column in task.columns:
+            values = table[column.name]
+            assert values.dtype == column.dtype
+            assert values.shape == (table.n_rows, *column.shape)
+            if column.names:
+                assert values.max() < len(column.names)
+
+
+def test_label_is_the_oracles(case):
+    """The label of every row of every split is what the scene alone says."""
+    task, recipe, tables = case
+    for split, table in tables.items():
+        labels = [task.oracle(recipe, table.row(i)) for i in range(table.n_rows)]
+        assert np.array_equal(labels, table["label"]), split
+
+
+def test_labels_are_balanced_exactly(case):
+    """Each label occurs equally often in every split."""
+    task, _, tables = case
+    names = next(column for column in task.columns if column.name == "label").names
+    for split, table in tables.items():
+        assert len(set(np.bincount(table["label"], minlength=len(names)))) == 1, split
+
+
+def test_no_stimulus_occurs_twice(case):
+    """Within and across splits, no scene comes back (objects and patches, jitter apart)."""
+    task, recipe, tables = case
+    seen = set()
+    for table in tables.values():
+        seen.update(task.stimulus(recipe, table.row(i)) for i in range(table.n_rows))
+    assert len(seen) == sum(table.n_rows for table in tables.values())
+
+
+def test_splits_hold_what_their_predicates_admit(case):
+    """Rows satisfy their split's predicate; rows of held-out splits fail train's."""
+    task, recipe, tables = case
+    for split, table in tables.items():
+        for i in range(0, table.n_rows, max(1, table.n_rows // SAMPLE)):
+            row = table.row(i)
+            assert task.contains(recipe, split, row), (split, i)
+            if split not in ("train", "validation", "test"):
+                assert not task.contains(recipe, "train", row), (split, i)
+
+
+def test_matched_groups_share_positions(case):
+    """The rows of a matched group show their objects in the same places, and balance the label."""
+    task, _, tables = case
+    for split, table in tables.items():
+        boxes = np.sort(table["box"].astype(np.int64) @ [1, 1 << 16, 1 << 32, 0], axis=1)
+        groups = boxes.reshape(-1, task.group, boxes.shape[1])
+        assert (groups == groups[:, :1]).all(), split
+        assert len(np.unique(table["pair_id"])) == len(groups)
+        assert (table["pair_id"].reshape(-1, task.group).std(axis=1) == 0).all()
+        assert (table["label"].reshape(-1, task.group).mean(axis=1) == 0.5).all()
+
+
+def test_any_run_of_rows_is_designed_alone(case):
+    """A row, or a run from any start, is the same as in the whole split."""
+    task, recipe, tables = case
+    for split, table in tables.items():
+        for start, stop in [(0, 1), (777, 778), (1599, 1601), (table.n_rows - 3, table.n_rows)]:
+            part = task.design(recipe, split, start, stop)
+            for name in table:
+                assert np.array_equal(part[name], table[name][start:stop]), (split, name, start)
+
+
+def test_one_row_renders_as_in_any_batch(case):
+    """The bytes of a row do not depend on what is rendered with it."""
+    task, recipe, tables = case
+    for split, table in tables.items():
+        batch = task.render(recipe, split, table.rows(slice(100, 170)))
+        for row in (100, 131, 132, 169):
+            alone = task.render(recipe, split, table.rows([row]))
+            assert np.array_equal(alone[0], batch[row - 100]), (split, row)
+        shuffled = task.render(recipe, split, table.rows([140, 101, 102, 169, 100]))
+        assert np.array_equal(shuffled, batch[[40, 1, 2, 69, 0]])
+
+
+def test_instance_maps_tell_object_from_ground(case):
+    """Ground is pure white and only ground is; every object covers pixels inside its box."""
+    task, recipe, tables = case
+    for split, table in tables.items():
+        part = table.rows(slice(0, SAMPLE))
+        images = task.render(recipe, split, part)
+        maps = task.instances(recipe, part)
+        assert images.shape[1:] == task.image_shape(recipe)
+        assert (images[maps == 0] == 255).all()
+        assert (images[maps > 0] <= 250).all()
+        for picture, boxes in zip(maps, part["box"], strict=True):
+            for number, (x0, y0, x1, y1) in enumerate(boxes, 1):
+                ys, xs = np.nonzero(picture == number)
+                found = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+                assert found == (x0, y0, x1, y1)
+
+
+def test_objects_stay_on_their_own_patches(case):
+    """No patch is touched by two objects; none reaches outside its box of patches."""
+    task, recipe, tables = case
+    size, side = recipe.options.patch_size, recipe.options.image_size // recipe.options.patch_size
+    span = recipe.options.object_patches
+    for table in tables.values():
+        part = table.rows(slice(0, SAMPLE))
+        cover = patch_coverage(task.instances(recipe, part), size, part["patch"].shape[1])
+        touched = cover > 0
+        assert (touched.sum(axis=1) <= 1).all()
+        rows, cols = np.divmod(np.arange(side * side), side)
+        top, left = np.divmod(part["patch"][..., None], side)
+        inside = (rows >= top) & (rows < top + span) & (cols >= left) & (cols < left + span)
+        assert not (touched & ~inside).any()
+
+
+def test_seeds_give_different_data(case):
+    """Another seed gives other scenes and other noise; seed 0 is a seed."""
+    task, recipe, tables = case
+    other = dataclasses.replace(recipe, seed=1)
+    split, table = next(iter(tables.items()))
+    again = task.design(other, split, 0, 64)
+    assert (again["box"] != table["box"][:64]).any(axis=(1, 2)).mean() > 0.9
+    same_scene = table.rows(slice(0, 8))
+    assert (task.render(other, split, same_scene) != task.render(recipe, split, same_scene)).any()
