@@ -1,9 +1,9 @@
 """Twenty silhouettes of our own drawing: 16 for training and 4 for out-of-distribution sets.
 
 Each is a vector outline on a 240 x 240 canvas (origin top-left, x right, y down), filled solid.
-All fill 4/9 of their square to within a pixel or three and touch all four of its sides, so that
-neither ink nor bounding box tells one from another, and each is one 4-connected piece. At 24, 21
-and 12 px any two differ by at least 0.43 of their ink under every rotation, mirror and 1 px shift.
+At 24, 21 and 12 px each inks 4/9 of its square to within 3 px and touches all four sides, so that
+neither ink nor bounding box tells one from another; each is one 4-connected piece; and any two
+differ by at least 0.43 of their ink under every rotation, mirror and shift of up to 1 px.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ SILHOUETTES: tuple[Silhouette, ...] = (
         "stair",
         (
             _poly(
-                "0,240 0,187 60,187 60,132 132,132 132,60 187,60 187,0"
-                " 240,0 240,96 185,185 96,240"
+                "0,240 0,187 60,187 60,132 132,132 132,60 187,60 187,0 240,0 240,96 185,185 96,240"
             ),
         ),
     ),
@@ -78,11 +77,7 @@ SILHOUETTES: tuple[Silhouette, ...] = (
     ),
     Silhouette(
         "scroll",
-        (
-            _poly(
-                "0,0 240,0 240,240 0,240 0,92 113,92 113,121 28,121 28,210 205,210 205,24 0,24"
-            ),
-        ),
+        (_poly("0,0 240,0 240,240 0,240 0,92 113,92 113,121 28,121 28,210 205,210 205,24 0,24"),),
     ),
     Silhouette(
         "pinwheel",
@@ -190,10 +185,9 @@ SILHOUETTES: tuple[Silhouette, ...] = (
     Silhouette(
         "brick",
         (
-            _box(60, 0, 125, 123),
-            _box(120, 54, 240, 113),
-            _box(63, 113, 122, 240),
-            _box(0, 123, 65, 182),
+            _poly(
+                "60,0 125,0 125,54 240,54 240,113 122,113 122,240 63,240 63,182 0,182 0,123 60,123"
+            ),
         ),
     ),
 )

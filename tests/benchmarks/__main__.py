@@ -6,6 +6,7 @@ Absolute figures depend on the machine and on what else it does; the ratios are 
 from __future__ import annotations
 
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -76,18 +77,17 @@ def generation(table: list[list[str]], folder: Path, images: int) -> None:
         plain = rate(600, lambda task=task: generate_plainly(folder / "plain.h5", task, 600), 1)
         recipe = make_recipe(task, 0, options(images))
         for parquet in (False, True):
-            rounds = iter(range(ROUNDS))
+            target = folder / f"{task}-{parquet}"
 
-            def once(recipe: Recipe = recipe, parquet: bool = parquet) -> None:
-                generate(
-                    recipe, folder / f"{recipe.task}-{parquet}-{next(rounds)}", parquet=parquet
-                )
+            def once(recipe: Recipe = recipe, target: Path = target) -> None:
+                shutil.rmtree(target, ignore_errors=True)
+                generate(recipe, target, parquet=target.name.endswith("True"))
 
             ours = rate(images, once)
             what = f"generate {task}, HDF5" + (" and Parquet" if parquet else "")
             versus = f"{plain:,.0f} (numpy, Pillow, h5py gzip loop)"
             table.append([what, f"{ours:,.0f} images/s", versus, f"{ours / plain:.1f}"])
-        made = folder / f"{task}-False-0"
+        made = folder / f"{task}-False"
         size = sum(path.stat().st_size for path in (made / "hdf5").rglob("*.h5")) / images
         plain_size = (folder / "plain.h5").stat().st_size / 600
         row = [f"size of a {task} image in HDF5", f"{size / 1e3:.2f} KB"]
@@ -107,7 +107,7 @@ def drain(loader: object, limit: int = 10**9) -> int:
 def loading(table: list[list[str]], folder: Path) -> None:
     """Shuffled reading, against a DataLoader over h5py, on the same file."""
     for task in ("discrimination", "rmts"):
-        made = folder / f"{task}-False-0"
+        made = folder / f"{task}-False"
         data = StimulusDataset(made, "train")
         ours_loader = make_loader(data, 64, shuffle=True)
         drain(ours_loader)

@@ -152,7 +152,8 @@ def test_help_is_quick():
     """The console entry prints help without importing NumPy or anything heavier."""
     code = (
         "import sys; from samediff_stimuli.cli import main\n"
-        "main(['--help'], standalone_mode=False); print(sorted({'numpy', 'rich'} & set(sys.modules)))"
+        "main(['--help'], standalone_mode=False)\n"
+        "print(sorted({'numpy', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
