@@ -14,7 +14,7 @@ from pathlib import Path
 
 import h5py
 
-from samediff_stimuli import engine, manifest, preview, tasks
+from samediff_stimuli import codec, engine, manifest, preview, tasks
 from samediff_stimuli.cards.card import card
 from samediff_stimuli.cards.parquet import ParquetMirror
 from samediff_stimuli.manifest import Manifest, ShardRecord
@@ -60,6 +60,7 @@ def generate(
     _check_folder(out, recipe, overwrite)
     done = complete(out, recipe, parquet)
     if done is not None:
+        shutil.rmtree(out / engine.PARTIAL, ignore_errors=True)  # a run killed at its very end
         on_rows(sum(shard.rows for shard in done.shards))
         return done
     _prepare(out, recipe, parquet)
@@ -94,7 +95,8 @@ def _check_folder(out: Path, recipe: Recipe, overwrite: bool) -> None:
     if not out.exists():
         return
     present = {path.name for path in out.iterdir()}
-    strangers = sorted(name for name in present - _OURS if not name.endswith(".tmp"))
+    present -= {name for name in present if name.startswith(".") and name.endswith(".tmp")}
+    strangers = sorted(present - _OURS)
     ours = manifest.NAME in present or (out / RECIPE).is_file()
     if present and not ours:
         raise InputError(
@@ -130,23 +132,37 @@ def _prepare(out: Path, recipe: Recipe, parquet: bool) -> None:
     except (OSError, ValueError):
         resumes = False
     if not resumes:
-        (out / manifest.NAME).unlink(missing_ok=True)  # first: the folder must not look whole
-        for name in sorted(_OURS):
-            path = out / name
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        _claim(out, plan)
+        for name in (manifest.NAME, CARD, PREVIEW):  # manifest first: it must not look whole
+            (out / name).unlink(missing_ok=True)
+        for name in ("hdf5", "data"):
+            shutil.rmtree(out / name, ignore_errors=True)
     name = tasks.get(recipe.task).name_of(recipe)
-    folders = [engine.PARTIAL, f"hdf5/{name}", *([f"data/{name}"] if parquet else [])]
+    folders = [f"hdf5/{name}", f"data/{name}"] if parquet else [f"hdf5/{name}"]
     for folder in folders:
-        try:
-            (out / folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--out {out} cannot be written: {error.strerror}") from error
+        (out / folder).mkdir(parents=True, exist_ok=True)
         for leftover in (out / folder).glob(".*.tmp"):
             leftover.unlink()
-    manifest.write_atomically(out / RECIPE, json.dumps(plan, sort_keys=True))
+
+
+def _claim(out: Path, plan: dict[str, object]) -> None:
+    """Make the folder this plan's: at no moment is there a `.partial` without a recipe."""
+    partial, text = out / engine.PARTIAL, json.dumps(plan, sort_keys=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for leftover in out.glob(".*.tmp"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        if partial.is_dir():
+            for note in partial.glob("*-of-*.json"):
+                note.unlink()
+            manifest.write_atomically(out / RECIPE, text)
+        else:
+            fresh = out / f"{engine.PARTIAL}.{os.getpid()}.tmp"
+            fresh.mkdir()
+            (fresh / "recipe.json").write_text(text, encoding="utf-8")
+            fresh.rename(partial)
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be written: {error.strerror}") from error
 
 
 def _reopen(out: Path, recipe: Recipe, parquet: bool) -> None:
@@ -173,7 +189,7 @@ def _finish(out: Path, recipe: Recipe, shards: tuple[ShardRecord, ...]) -> Manif
         "samediff-stimuli": version("samediff-stimuli"),
         "h5py": version("h5py"),
         "hdf5": h5py.version.hdf5_version,
-        "isal": version("isal"),
+        "zlib-ng": codec.version(),
         **({"pyarrow": version("pyarrow")} if shards[0].mirror else {}),
     }
     bare = Manifest(recipe=recipe, shards=shards, extras=(), versions=versions)

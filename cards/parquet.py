@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
+from samediff_stimuli import codec
 from samediff_stimuli.table import Column, Table
 
 ROW_GROUP = 100  # rows; small groups let a viewer or a stream fetch a page at a time
@@ -25,12 +25,12 @@ def png_bytes(images: NDArray[np.uint8]) -> list[bytes]:
     scanlines[:, :, 1:] = images.reshape(n, height, -1)  # byte 0: filter type None
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     start, end = b"\x89PNG\r\n\x1a\n" + header, _chunk(b"IEND", b"")
-    return [start + _chunk(b"IDAT", isal_zlib.compress(lines, 1)) + end for lines in scanlines]
+    return [start + _chunk(b"IDAT", codec.deflate(lines)) + end for lines in scanlines]
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     body = kind + data
-    return struct.pack(">I", len(data)) + body + struct.pack(">I", isal_zlib.crc32(body))
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", codec.crc32(body))
 
 
 def features(columns: Sequence[Column]) -> dict[str, Any]:

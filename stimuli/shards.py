@@ -1,7 +1,7 @@
 """A shard is one HDF5 file: a run of rows, images gzip-compressed one by one, ready to be sought.
 
-Images are compressed with ISA-L and stored under HDF5's ordinary gzip filter, so any HDF5 reader
-opens them without a plug-in. Ours skips the HDF5 library when it reads images: it takes each
+Images are zlib streams stored under HDF5's ordinary gzip filter, so any HDF5 reader opens them
+without a plug-in. Ours skips the HDF5 library when it reads images: it takes each
 image's place in the file once, then reads those bytes and inflates them straight into the batch.
 No HDF5 handle stays open, so readers pickle and survive fork, spawn and forkserver.
 """
@@ -18,17 +18,14 @@ from typing import Any
 
 import h5py
 import numpy as np
-from imagecodecs import ZlibngError as _InflateError
-from imagecodecs import zlibng_decode as _inflate
-from isal import isal_zlib
 from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
+from samediff_stimuli import codec
 from samediff_stimuli.table import Column, Table
 
 IMAGE = "image"
 LIBVER = ("v110", "v110")  # pinned: the same bytes from every HDF5 library that can write it
-_LEVEL = 1
 _MAX_PIXELS = 1 << 26
 
 
@@ -105,39 +102,50 @@ def write_shard(
     Raises:
         OSError: if the disk is full or the folder cannot be written; no partial file is left.
     """
+    data, digest = _file_image(table, columns, batches, image_shape, about)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    digest = ImagesDigest()
     try:
-        with h5py.File(temporary, "w", libver=LIBVER) as file:
-            file.attrs["about"] = json.dumps(about, sort_keys=True)
-            images = file.create_dataset(
-                IMAGE,
-                shape=(table.n_rows, *image_shape),
-                dtype="uint8",
-                chunks=(1, *image_shape),
-                compression="gzip",
-                compression_opts=_LEVEL,
-                track_times=False,
-            )
-            row = 0
-            for batch in batches:
-                digest.update(batch)
-                for image in batch:
-                    packed = isal_zlib.compress(image, _LEVEL)
-                    images.id.write_direct_chunk((row, 0, 0, 0), packed)
-                    row += 1
-            for column in columns:
-                data = file.create_dataset(column.name, data=table[column.name], track_times=False)
-                data.attrs["about"] = column.about
-                if column.names:
-                    data.attrs["names"] = json.dumps(column.names)
-        arrays = {name: array_digest(values) for name, values in table.items()}
-        arrays[IMAGE] = digest.hexdigest()
-        written = Written(temporary.stat().st_size, file_sha256(temporary), arrays)
+        temporary.write_bytes(data)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return written
+    arrays = {name: array_digest(values) for name, values in table.items()}
+    return Written(len(data), hashlib.sha256(data).hexdigest(), arrays | {IMAGE: digest})
+
+
+def _file_image(
+    table: Table,
+    columns: Sequence[Column],
+    batches: Iterable[NDArray[np.uint8]],
+    image_shape: tuple[int, int, int],
+    about: dict[str, Any],
+) -> tuple[bytes, str]:
+    """The bytes of the HDF5 file, made in memory, and the digest of the images."""
+    digest = ImagesDigest()
+    with h5py.File("shard", "w", libver=LIBVER, driver="core", backing_store=False) as file:
+        file.attrs["about"] = json.dumps(about, sort_keys=True)
+        images = file.create_dataset(
+            IMAGE,
+            shape=(table.n_rows, *image_shape),
+            dtype="uint8",
+            chunks=(1, *image_shape),
+            compression="gzip",
+            compression_opts=codec.LEVEL,
+            track_times=False,
+        )
+        row = 0
+        for batch in batches:
+            digest.update(batch)
+            for image in batch:
+                images.id.write_direct_chunk((row, 0, 0, 0), codec.deflate(image))
+                row += 1
+        for column in columns:
+            data = file.create_dataset(column.name, data=table[column.name], track_times=False)
+            data.attrs["about"] = column.about
+            if column.names:
+                data.attrs["names"] = json.dumps(column.names)
+        file.flush()
+        return file.id.get_file_image(), digest.hexdigest()
 
 
 class ShardReader:
@@ -204,11 +212,7 @@ class ShardReader:
         if self._file is None:
             self._open()
         offset, size = self._places[row]
-        try:
-            n_bytes = len(_inflate(os.pread(self._file, size, offset), out=out))
-        except (_InflateError, ValueError):
-            n_bytes = -1
-        if n_bytes != len(out):
+        if not codec.inflate_into(os.pread(self._file, size, offset), out):
             raise DamagedError(f"{self.path}: the image of row {row} is damaged")
 
     def _open(self) -> None:

@@ -15,14 +15,15 @@ ALLOWED = {
     "blender_scenes": ({"stimuli"}, {"numpy"}),
     "cards": (
         {"stimuli"},
-        {"numpy", "huggingface_hub", "datasets", "pyarrow", "h5py", "isal"},
+        {"numpy", "huggingface_hub", "datasets", "pyarrow", "h5py"},
     ),
     "loaders": ({"stimuli"}, {"numpy", "torch"}),
     "models": ({"stimuli", "loaders"}, {"numpy", "torch", "timm", "torchvision"}),
 }
 # module -> what it may import besides; each is the one place for that library
 MORE = {
-    "stimuli/shards.py": (set(), {"h5py", "isal", "imagecodecs", "xxhash"}),
+    "stimuli/shards.py": (set(), {"h5py", "xxhash"}),
+    "stimuli/codec.py": (set(), {"imagecodecs"}),
     "stimuli/engine.py": (set(), {"joblib"}),
     "stimuli/cli.py": (EVERYTHING, {"click", "rich", "PIL"}),
     "stimuli/__init__.py": (EVERYTHING, set()),  # the facade, which loads names on first use

@@ -58,7 +58,8 @@ def test_generate_verify_preview(tmp_path):
     assert "44 images decoded, 44 made anew: no problems" in done.stdout
     done = run("preview", out)
     assert done.exit_code == 0
-    assert Image.open(done.stdout.strip()).size[0] > 1000
+    with Image.open(done.stdout.strip()) as picture:
+        assert picture.size[0] > 1000
 
 
 def test_dry_run_writes_nothing(tmp_path):
@@ -78,7 +79,8 @@ def test_show_makes_one_stimulus(tmp_path):
     done = run("show", *where, "--png", png)
     assert done.exit_code == 0
     recipe = make_recipe("rmts", 4)
-    assert np.array_equal(np.asarray(Image.open(png)), render(recipe, "test", [123])[0])
+    with Image.open(png) as picture:
+        assert np.array_equal(np.asarray(picture), render(recipe, "test", [123])[0])
     scene = json.loads(done.stdout)
     row = tasks.get("rmts").design(recipe, "test", 0, 200).row(123)
     assert scene["box"] == row["box"]

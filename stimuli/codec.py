@@ -1,0 +1,44 @@
+"""Images as zlib streams: written so that every run gives the same bytes, read as fast as can be.
+
+zlib-ng at level 2 is the fastest coder that is small and repeatable. ISA-L is twice as fast, but
+looks at memory that it never cleared: about one stream in 300 differs from one process to the
+next, though it decodes to the same image.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from imagecodecs import ZlibngError, zlibng_crc32, zlibng_decode, zlibng_encode, zlibng_version
+from numpy.typing import NDArray
+
+LEVEL = 2
+
+
+def deflate(values: NDArray[np.uint8]) -> bytes:
+    """The zlib stream of an array's bytes in C order."""
+    return bytes(zlibng_encode(values.reshape(-1), LEVEL))
+
+
+def inflate_into(stream: bytes, out: NDArray[np.uint8]) -> bool:
+    """Decode a zlib stream into a one-dimensional array, outside the interpreter's lock.
+
+    Returns:
+        Whether the stream was intact and filled `out` exactly.
+    """
+    try:
+        return len(zlibng_decode(stream, out=out)) == len(out)
+    except (ZlibngError, ValueError):
+        return False
+
+
+def crc32(data: bytes) -> int:
+    """The CRC-32 of PNG and zlib."""
+    return int(zlibng_crc32(data))
+
+
+def version() -> str:
+    """The zlib-ng release in use, e.g. "2.3.3"."""
+    text: Any = zlibng_version()
+    return str(text).split()[-1]

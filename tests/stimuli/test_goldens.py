@@ -1,0 +1,59 @@
+"""The bytes of every task never change: a golden digest of rows of each split of each variant.
+
+A change of bytes is a new format version and a changelog entry under "Data". After one, remake the
+goldens with `python tests/stimuli/test_goldens.py`.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from xxhash import xxh3_64_hexdigest
+
+from samediff_stimuli import make_recipe, tasks
+from samediff_stimuli.recipe import FORMAT_VERSION
+
+FILE = Path(__file__).with_name("goldens.json")
+ROWS = 12  # rows at each of three places: the start, across a shard's end, the end
+CASES = [(name, variant) for name, task in tasks.registry().items() for variant in task.variants]
+
+
+def digests(name, variant):
+    """Split -> row number -> digest of the row's columns and pixels."""
+    task = tasks.get(name)
+    recipe = make_recipe(name, 0, task.variants[variant])
+    found = {}
+    for split in task.splits(recipe):
+        found[split.name] = {}
+        for start in sorted({0, min(1594, split.rows - ROWS), split.rows - ROWS}):
+            table = task.design(recipe, split.name, start, start + ROWS)
+            images = task.render(recipe, split.name, table)
+            for row in range(ROWS):
+                parts = [np.ascontiguousarray(values[row]) for values in table.values()]
+                little = b"".join(p.astype(p.dtype.newbyteorder("<")).tobytes() for p in parts)
+                digest = xxh3_64_hexdigest(little + images[row].tobytes())
+                found[split.name][str(start + row)] = digest
+    return found
+
+
+@pytest.mark.parametrize(("name", "variant"), CASES, ids="-".join)
+def test_goldens(name, variant):
+    """Rows have the digests that they have always had; a failure names task, split and row."""
+    kept = json.loads(FILE.read_text())
+    assert kept["format"] == FORMAT_VERSION, "remake the goldens of a new format version"
+    for split, rows in digests(name, variant).items():
+        for row, digest in rows.items():
+            golden = kept["goldens"][f"{name}-{variant}"][split][row]
+            assert digest == golden, f"{name} {variant}: {split} row {row} changed its bytes"
+
+
+def test_every_golden_is_checked():
+    """No golden is left over from a task or variant that is gone."""
+    kept = json.loads(FILE.read_text())["goldens"]
+    assert set(kept) == {f"{name}-{variant}" for name, variant in CASES}
+
+
+if __name__ == "__main__":
+    made = {f"{name}-{variant}": digests(name, variant) for name, variant in CASES}
+    FILE.write_text(json.dumps({"format": FORMAT_VERSION, "goldens": made}, indent=0) + "\n")
