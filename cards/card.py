@@ -5,16 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from samediff_stimuli import tasks
 from samediff_stimuli.cards.citations import CITATIONS, REFERENCES
 from samediff_stimuli.cards.parquet import features
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import Recipe
 from samediff_stimuli.table import Column
-
-_CHUNK = 16_000  # rows designed at a time while counting, a multiple of every group
 
 
 def command(recipe: Recipe) -> str:
@@ -35,7 +31,7 @@ def card(manifest: Manifest) -> str:
     recipe = manifest.recipe
     task = tasks.get(recipe.task)
     splits = task.splits(recipe)
-    counts = {split.name: split_counts(recipe, split.name) for split in splits}
+    counts = {split.name: manifest.counts(split.name) for split in splits}
     sections = [
         f"---\n{_yaml(manifest)}\n---",
         f"# {task.title} (`{manifest.name}`, seed {recipe.seed})",
@@ -183,25 +179,7 @@ for images, labels in make_loader(train, batch_size=128, shuffle=True, seed=0):
 Without the package: `load_dataset("hdf5", data_files="DIR/hdf5/{manifest.name}/train-*.h5")`."""
 
 
-def split_counts(recipe: Recipe, split: str) -> dict[str, np.ndarray]:
-    """How often each class of each class column occurs in a split, counted over its scenes.
-
-    Returns:
-        Column name -> int64 counts by class index; for per-object columns over all objects.
-    """
-    task = tasks.get(recipe.task)
-    rows = tasks.split_of(recipe, split).rows
-    named = [column for column in task.columns if column.names]
-    counts = {column.name: np.zeros(len(column.names), dtype=np.int64) for column in named}
-    for start in range(0, rows, _CHUNK):
-        table = task.design(recipe, split, start, min(start + _CHUNK, rows))
-        for column in named:
-            values = table[column.name].reshape(-1)
-            counts[column.name] += np.bincount(values, minlength=len(column.names))
-    return counts
-
-
-def _balance(columns: tuple[Column, ...], counts: dict[str, dict[str, np.ndarray]]) -> str:
+def _balance(columns: tuple[Column, ...], counts: dict[str, dict[str, list[int]]]) -> str:
     rows = []
     for column in columns:
         if not column.names:
@@ -210,8 +188,8 @@ def _balance(columns: tuple[Column, ...], counts: dict[str, dict[str, np.ndarray
         cells = []
         for split in counts.values():
             found = split[column.name]
-            used = found[found > 0]
-            spread = f"{len(used)} classes, {used.min():,} to {used.max():,}"
+            used = [count for count in found if count]
+            spread = f"{len(used)} classes, {min(used):,} to {max(used):,}"
             cells.append(" / ".join(f"{count:,}" for count in found) if few else spread)
         label = f"`{column.name}`" + (f" ({' / '.join(column.names)})" if few else "")
         rows.append([label, *cells])

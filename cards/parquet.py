@@ -18,14 +18,14 @@ from samediff_stimuli.table import Column, Table
 ROW_GROUP = 100  # rows; small groups let a viewer or a stream fetch a page at a time
 
 
-def png_bytes(images: NDArray[np.uint8]) -> list[bytes]:
-    """Each of (n, height, width, 3) uint8 images as a PNG file: 8-bit RGB, unfiltered, one IDAT."""
-    n, height, width, channels = images.shape
-    scanlines = np.zeros((n, height, 1 + width * channels), dtype=np.uint8)
-    scanlines[:, :, 1:] = images.reshape(n, height, -1)  # byte 0: filter type None
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    start, end = b"\x89PNG\r\n\x1a\n" + header, _chunk(b"IEND", b"")
-    return [start + _chunk(b"IDAT", codec.deflate(lines)) + end for lines in scanlines]
+def png_bytes(image: NDArray[np.uint8]) -> bytes:
+    """A (height, width, 3) uint8 image as a PNG file: 8-bit RGB, unfiltered, one IDAT chunk."""
+    height, width, channels = image.shape
+    lines = np.zeros((height, 1 + width * channels), dtype=np.uint8)  # byte 0: filter type None
+    lines[:, 1:] = image.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", codec.deflate(lines)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -73,9 +73,9 @@ class ParquetShard:
         self.columns = columns
         self._images: list[bytes] = []
 
-    def add(self, images: NDArray[np.uint8]) -> None:
-        """Encode the next (n, height, width, 3) images."""
-        self._images += png_bytes(images)
+    def add(self, image: NDArray[np.uint8]) -> None:
+        """Encode the next (height, width, 3) image."""
+        self._images.append(png_bytes(image))
 
     def finish(self, table: Table) -> Path:
         """Write the file under a temporary name, rename it, and return its path."""

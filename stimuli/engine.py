@@ -20,7 +20,6 @@ from samediff_stimuli.shards import file_sha256, write_shard
 from samediff_stimuli.table import Table
 
 SHARD_ROWS = 1600  # part of the format: a multiple of every task's group
-BATCH = 64  # images in memory at a time, in each worker
 PARTIAL = ".partial"  # holds the recipe and finished shards' records until the manifest is written
 
 
@@ -49,8 +48,8 @@ class Mirror(Protocol):
 class MirrorShard(Protocol):
     """The mirror of one shard in the making."""
 
-    def add(self, images: NDArray[np.uint8]) -> None:
-        """Take the next (n, height, width, 3) images."""
+    def add(self, image: NDArray[np.uint8]) -> None:
+        """Take the next (height, width, 3) image."""
 
     def finish(self, table: Table) -> Path:
         """Write the file under a temporary name, rename it, and return its path."""
@@ -130,15 +129,14 @@ def make_shard(
     path = folder / "hdf5" / name / f"{shard.stem()}.h5"
     twin = mirror.start(folder / "data" / name / shard.stem()) if mirror else None
 
-    def batches() -> Iterator[NDArray[np.uint8]]:
-        for first in range(0, shard.rows, BATCH):
-            images = task.render(recipe, shard.split, table.rows(slice(first, first + BATCH)))
+    def images() -> Iterator[NDArray[np.uint8]]:
+        for image in task.paint(recipe, shard.split, table):
             if twin:
-                twin.add(images)
-            yield images
+                twin.add(image)
+            yield image
 
     about = {"recipe": recipe.as_dict(), "split": shard.split, "start": shard.start}
-    written = write_shard(path, table, task.columns, batches(), task.image_shape(recipe), about)
+    written = write_shard(path, table, task.columns, images(), task.image_shape(recipe), about)
     record = ShardRecord(
         split=shard.split,
         start=shard.start,
@@ -150,6 +148,13 @@ def make_shard(
         ),
         mirror=record_of(folder, twin.finish(table)) if twin else None,
         arrays=written.arrays,
+        counts={
+            column.name: np.bincount(
+                table[column.name].reshape(-1), minlength=len(column.names)
+            ).tolist()
+            for column in task.columns
+            if column.names
+        },
     )
     take_note(folder, record)
     return shard, record

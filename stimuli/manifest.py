@@ -37,6 +37,7 @@ class ShardRecord:
 
     Attributes:
         arrays: column name -> digest of the decoded array, independent of any codec.
+        counts: class column -> how often each class occurs in it, over all objects of a row.
     """
 
     split: str
@@ -45,6 +46,7 @@ class ShardRecord:
     file: FileRecord
     mirror: FileRecord | None
     arrays: dict[str, str]
+    counts: dict[str, list[int]]
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ShardRecord:
@@ -57,6 +59,7 @@ class ShardRecord:
             file=_file(data["file"]),
             mirror=None if mirror is None else _file(mirror),
             arrays={str(name): str(digest) for name, digest in data["arrays"].items()},
+            counts={str(name): [int(n) for n in ns] for name, ns in data["counts"].items()},
         )
 
 
@@ -89,6 +92,14 @@ class Manifest:
         """
         tasks.split_of(self.recipe, split)
         return tuple(shard for shard in self.shards if shard.split == split)
+
+    def counts(self, split: str) -> dict[str, list[int]]:
+        """How often each class of each class column occurs in a split."""
+        shards = [shard.counts for shard in self.of_split(split)]
+        return {
+            name: [sum(column) for column in zip(*(counts[name] for counts in shards), strict=True)]
+            for name in shards[0]
+        }
 
     def split_digest(self, split: str) -> str:
         """SHA-256 over the array digests of a split's shards: what is in it, whatever the codec."""

@@ -5,7 +5,7 @@ One row painted alone gives the same bytes as the same row in any batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,18 +17,12 @@ from samediff_stimuli.aligned import key_of
 from samediff_stimuli.aligned_options import image_shape, options_of
 from samediff_stimuli.recipe import Recipe
 
-
-@lru_cache(maxsize=8)
-def _fill(size: int) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
-    """Outside-of-shape masks (20, size, size, 1) with 255 outside, 0 inside; and colour means."""
-    outside = np.where(silhouettes.masks(size), 0, palette.BACKGROUND).astype(np.uint8)
-    return outside[..., None], palette.means()
+_BATCH = 32  # images whose objects are filled at a time: their noise stays in the cache
 
 
-_BATCH = 32  # images painted at a time: their noise stays in the processor's cache
-
-
-def render(recipe: Recipe, split: str, scenes: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+def paint(
+    recipe: Recipe, split: str, scenes: Mapping[str, NDArray[Any]]
+) -> Iterator[NDArray[np.uint8]]:
     """Paint scenes: white ground, each object its silhouette in freshly drawn colour noise.
 
     Args:
@@ -36,48 +30,55 @@ def render(recipe: Recipe, split: str, scenes: Mapping[str, NDArray[Any]]) -> ND
         split: whose noise stream to use.
         scenes: columns index (n,), shape (n, k), color (n, k), box (n, k, 4).
 
-    Returns:
-        (n, height, width, 3) uint8 RGB; background 255, object pixels in [0, 250].
+    Yields:
+        (height, width, 3) uint8 RGB, background 255, object pixels in [0, 250]: one canvas, which
+        is wiped and painted anew for the next image, so that it never leaves the cache.
     """
-    height, width, _ = image_shape(recipe)
-    n = len(scenes["index"])
-    images = np.empty((n, height, width, 3), dtype=np.uint8)
+    canvas = np.full(image_shape(recipe), palette.BACKGROUND, dtype=np.uint8)
     size = options_of(recipe).drawn
-    for first in range(0, n, _BATCH):
+    for first in range(0, len(scenes["index"]), _BATCH):
         part = slice(first, first + _BATCH)
-        fill = _object_pixels(recipe, split, scenes, part)
         corners = scenes["box"][part, :, :2].tolist()
-        for image, patches, places in zip(images[part], fill, corners, strict=True):
-            image.fill(palette.BACKGROUND)
-            for pixels, (x, y) in zip(patches, places, strict=True):
-                image[y : y + size, x : x + size] = pixels
-    return images
+        for objects, places in zip(_objects(recipe, split, scenes, part), corners, strict=True):
+            spots = [canvas[y : y + size, x : x + size] for x, y in places]
+            for spot, pixels in zip(spots, objects, strict=True):
+                spot[:] = pixels
+            yield canvas
+            for spot in spots:
+                spot[:] = palette.BACKGROUND
 
 
-def _object_pixels(
+def _objects(
     recipe: Recipe, split: str, scenes: Mapping[str, NDArray[Any]], part: slice
 ) -> NDArray[np.uint8]:
     """(n, k, size, size, 3) uint8 pixels of the objects' squares, 255 outside the silhouettes."""
     chosen = options_of(recipe)
     shape, color = scenes["shape"][part], scenes["color"][part]
-    outside, means = _fill(chosen.drawn)
-    k, size = shape.shape[1], chosen.drawn
+    (n, k), size = shape.shape, chosen.drawn
+    outside, means = _fill(size)
     noise = _noise_words(key_of(recipe, split, "noise"), scenes["index"][part], k * size * size * 3)
-    levels = rng.normal_offsets(chosen.noise).take(noise).reshape(-1, k, size, size, 3)
-    levels += means[color][:, :, None, None, :]
+    levels = rng.normal_offsets(chosen.noise).take(noise).reshape(n, k, size, size * 3)
+    levels += means[color][:, :, None]
     np.clip(levels, 0, palette.CLIP_MAX, out=levels)
     pixels = levels.astype(np.uint8)
     pixels |= outside[shape]
-    return pixels
+    return pixels.reshape(n, k, size, size, 3)
+
+
+@lru_cache(maxsize=8)
+def _fill(size: int) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
+    """Masks (20, size, size * 3), 255 outside the shape; a row of each colour (20, size * 3)."""
+    outside = np.where(silhouettes.masks(size), 0, palette.BACKGROUND).astype(np.uint8)
+    return outside.repeat(3, axis=2), np.tile(palette.means(), size)
 
 
 def _noise_words(key: int, index: NDArray[np.int64], count: int) -> NDArray[np.uint16]:
     """(n, count) uint16 words; image i owns Philox blocks [i * K, (i + 1) * K)."""
     per_image = -(-count // 16)  # a block is 4 words of 64 bits, 16 of 16
-    breaks = np.flatnonzero(np.diff(index) != 1) + 1
-    runs = np.split(index, breaks)
+    runs = np.split(index, np.flatnonzero(np.diff(index) != 1) + 1)
     words = [rng.blocks(key, int(run[0]) * per_image, len(run) * per_image) for run in runs]
-    halves = np.concatenate(words).astype("<u8", copy=False).view("<u2")
+    joined = words[0] if len(words) == 1 else np.concatenate(words)
+    halves = joined.astype("<u8", copy=False).view("<u2")
     return halves.reshape(len(index), per_image * 16)[:, :count]
 
 

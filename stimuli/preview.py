@@ -71,7 +71,7 @@ def save(picture: Image.Image, path: Path) -> None:
     """Write a picture as PNG, under a temporary name first."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        picture.save(temporary, format="PNG", optimize=True)
+        picture.save(temporary, format="PNG")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ from samediff_stimuli.table import Column, Table
 IMAGE = "image"
 LIBVER = ("v110", "v110")  # pinned: the same bytes from every HDF5 library that can write it
 _MAX_PIXELS = 1 << 26
+_GROWTH = 1 << 24  # bytes by which a file in the making grows
 
 
 class DamagedError(Exception):
@@ -56,10 +57,9 @@ class ImagesDigest:
         """Start with no image."""
         self._state = hashlib.sha256()
 
-    def update(self, images: NDArray[np.uint8]) -> None:
-        """Add (n, height, width, 3) uint8 images."""
-        for image in images:
-            self._state.update(xxh3_128_digest(image))
+    def update(self, image: NDArray[np.uint8]) -> None:
+        """Add one (height, width, 3) uint8 image."""
+        self._state.update(xxh3_128_digest(image))
 
     def hexdigest(self) -> str:
         """64 hex digits."""
@@ -82,7 +82,7 @@ def write_shard(
     path: Path,
     table: Table,
     columns: Sequence[Column],
-    batches: Iterable[NDArray[np.uint8]],
+    images: Iterable[NDArray[np.uint8]],
     image_shape: tuple[int, int, int],
     about: dict[str, Any],
 ) -> Written:
@@ -92,7 +92,8 @@ def write_shard(
         path: where the shard goes; its folder exists.
         table: all columns but the image.
         columns: their declarations, for the class names.
-        batches: (b, height, width, 3) uint8 images, table.n_rows of them in all.
+        images: (height, width, 3) uint8 images, one for each row of the table; each is used up
+            before the next is asked for.
         image_shape: (height, width, 3).
         about: file attributes: recipe, split, first row.
 
@@ -102,7 +103,7 @@ def write_shard(
     Raises:
         OSError: if the disk is full or the folder cannot be written; no partial file is left.
     """
-    data, digest = _file_image(table, columns, batches, image_shape, about)
+    data, digest = _file_image(table, columns, images, image_shape, about)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
@@ -116,15 +117,16 @@ def write_shard(
 def _file_image(
     table: Table,
     columns: Sequence[Column],
-    batches: Iterable[NDArray[np.uint8]],
+    images: Iterable[NDArray[np.uint8]],
     image_shape: tuple[int, int, int],
     about: dict[str, Any],
 ) -> tuple[bytes, str]:
     """The bytes of the HDF5 file, made in memory, and the digest of the images."""
     digest = ImagesDigest()
-    with h5py.File("shard", "w", libver=LIBVER, driver="core", backing_store=False) as file:
+    memory = {"driver": "core", "backing_store": False, "block_size": _GROWTH}
+    with h5py.File("shard", "w", libver=LIBVER, **memory) as file:
         file.attrs["about"] = json.dumps(about, sort_keys=True)
-        images = file.create_dataset(
+        data = file.create_dataset(
             IMAGE,
             shape=(table.n_rows, *image_shape),
             dtype="uint8",
@@ -133,12 +135,9 @@ def _file_image(
             compression_opts=codec.LEVEL,
             track_times=False,
         )
-        row = 0
-        for batch in batches:
-            digest.update(batch)
-            for image in batch:
-                images.id.write_direct_chunk((row, 0, 0, 0), codec.deflate(image))
-                row += 1
+        for row, image in enumerate(images):
+            digest.update(image)
+            data.id.write_direct_chunk((row, 0, 0, 0), codec.deflate(image))
         for column in columns:
             data = file.create_dataset(column.name, data=table[column.name], track_times=False)
             data.attrs["about"] = column.about

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from samediff_stimuli import rng, tasks
-from samediff_stimuli.engine import BATCH, record_of
+from samediff_stimuli.engine import record_of
 from samediff_stimuli.manifest import Manifest, ShardRecord, load
 from samediff_stimuli.recipe import FORMAT_VERSION, Recipe
 from samediff_stimuli.shards import (
@@ -20,6 +20,7 @@ from samediff_stimuli.shards import (
     array_digest,
 )
 
+BATCH = 16  # images decoded at a time
 SAMPLE = 64  # rows that are made anew in each split, unless all are asked for
 
 
@@ -118,7 +119,8 @@ def _shard_problems(
         part = np.arange(first, min(first + BATCH, shard.rows))
         images = out[: len(part)]
         reader.read_into(part.tolist(), images)
-        digest.update(images)
+        for image in images:
+            digest.update(image)
         again = part[chosen[part]]
         if len(again):
             made = task.render(recipe, shard.split, new.rows(again))

@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -52,7 +52,8 @@ class Task:
         image_shape: recipe -> (height, width, 3).
         splits: recipe -> its splits, in order; raises InputError if they cannot be made.
         design: (recipe, split, start, stop) -> table of rows [start, stop).
-        render: (recipe, split, table) -> (n, height, width, 3) uint8.
+        paint: (recipe, split, table) -> each (height, width, 3) uint8 image in turn; an image is
+            good only until the next is asked for.
         instances: (recipe, table) -> (n, height, width) uint8; 0 background, j for object j - 1.
         oracle: (recipe, row) -> label, from the scene alone.
         contains: (recipe, split, row) -> whether the split's predicate admits the scene.
@@ -72,12 +73,19 @@ class Task:
     image_shape: Callable[[Recipe], tuple[int, int, int]]
     splits: Callable[[Recipe], tuple[Split, ...]]
     design: Callable[[Recipe, str, int, int], Table]
-    render: Callable[[Recipe, str, Table], NDArray[np.uint8]]
+    paint: Callable[[Recipe, str, Table], Iterator[NDArray[np.uint8]]]
     instances: Callable[[Recipe, Table], NDArray[np.uint8]]
     oracle: Callable[[Recipe, Mapping[str, Any]], int]
     contains: Callable[[Recipe, str, Mapping[str, Any]], bool]
     stimulus: Callable[[Recipe, Mapping[str, Any]], tuple[object, ...]]
     departures: tuple[str, ...]
+
+    def render(self, recipe: Recipe, split: str, table: Table) -> NDArray[np.uint8]:
+        """The images of a table's rows: (n, height, width, 3) uint8."""
+        images = np.empty((table.n_rows, *self.image_shape(recipe)), dtype=np.uint8)
+        for image, painted in zip(images, self.paint(recipe, split, table), strict=True):
+            image[:] = painted
+        return images
 
 
 @lru_cache(maxsize=1)

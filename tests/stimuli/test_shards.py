@@ -18,8 +18,7 @@ def written(tmp_path_factory):
     table = task.design(recipe, "train", 0, 40)
     images = task.render(recipe, "train", table)
     path = tmp_path_factory.mktemp("shard") / "a.h5"
-    batches = (images[:13], images[13:])
-    record = write_shard(path, table, task.columns, batches, images.shape[1:], {"x": 1})
+    record = write_shard(path, table, task.columns, images, images.shape[1:], {"x": 1})
     return path, table, images, record
 
 
@@ -45,11 +44,10 @@ def test_plain_h5py_reads_it(written):
 
 
 def test_same_bytes_again(written, tmp_path):
-    """Writing the same rows in other batches gives the same file."""
+    """Writing the same rows again gives the same file."""
     path, table, images, record = written
     task = tasks.get("rmts")
-    batches = (images[i : i + 1] for i in range(40))
-    again = write_shard(tmp_path / "b.h5", table, task.columns, batches, images.shape[1:], {"x": 1})
+    again = write_shard(tmp_path / "b.h5", table, task.columns, images, images.shape[1:], {"x": 1})
     assert again == record
     assert (tmp_path / "b.h5").read_bytes() == path.read_bytes()
 
@@ -59,7 +57,7 @@ def test_no_partial_file_after_a_failure(written, tmp_path):
     _, table, images, _ = written
 
     def batches():
-        yield images[:13]
+        yield from images[:13]
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
