@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -9,7 +10,7 @@ from samediff_stimuli import tasks
 from samediff_stimuli.cards.citations import CITATIONS, REFERENCES
 from samediff_stimuli.cards.parquet import features
 from samediff_stimuli.manifest import Manifest
-from samediff_stimuli.recipe import Recipe
+from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Column
 
 
@@ -19,8 +20,9 @@ def command(recipe: Recipe) -> str:
     needed = dataclasses.asdict(recipe.options)
     for name in list(needed):
         fewer = {other: value for other, value in needed.items() if other != name}
-        if make(**fewer) == recipe.options:
-            needed = fewer
+        with contextlib.suppress(InputError):  # what is left may not go together
+            if make(**fewer) == recipe.options:
+                needed = fewer
     words = ["samediff-stimuli generate", f"--task {recipe.task}", f"--seed {recipe.seed}"]
     words += [f"--{name.replace('_', '-')} {value}" for name, value in needed.items()]
     return " ".join(words)
@@ -64,7 +66,10 @@ def card(manifest: Manifest) -> str:
         _DIGESTS,
         _table(
             ["file", "bytes", "SHA-256"],
-            [[f"`{f.path}`", f"{f.n_bytes:,}", f"`{f.sha256[:16]}`"] for f in manifest.files()],
+            [
+                [f"`{f.path}`", f"{f.n_bytes:,}", f"`{f.sha256[:16]}`"]
+                for f in manifest.data_files()
+            ],
         ),
         f"Content digest of the whole dataset: `{manifest.digest()}`",
         "## Licence and citation",

@@ -134,5 +134,5 @@ def _empty(n: int, image_shape: tuple[int, int, int]) -> Tensor:
     """(n, height, width, 3) uint8, in shared memory inside a DataLoader worker."""
     if get_worker_info() is None:
         return torch.empty((n, *image_shape), dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(n * int(np.prod(image_shape)))
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(n, *image_shape)  # type: ignore[call-overload]  # torch's stubs lack UntypedStorage here
+    storage = torch.UntypedStorage._new_shared(n * int(np.prod(image_shape)))  # type: ignore[no-untyped-call]  # as torch's own collate function does
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(n, *image_shape)

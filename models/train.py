@@ -193,12 +193,13 @@ def _epochs(
             if not math.isfinite(loss.item()):
                 raise RuntimeError(f"loss is {loss.item()} at step {step}; try a smaller --lr")
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             optimizer.step()
             loss_sum += loss.item() * len(labels)
             right += int((logits.argmax(dim=1) == labels).sum())
             step += 1
         seen = len(loader) * config.batch_size
+        seconds = time.perf_counter() - began
         yield {
             "epoch": epoch,
             "step": step,
@@ -206,7 +207,7 @@ def _epochs(
             "train": right / seen,
             "validation": accuracy(model, sets["validation"], device),
             "lr": lr_at(step - 1, total, config),
-            "images_per_second": seen / (time.perf_counter() - began),
+            "images_per_second": seen / seconds,
         }
 
 

@@ -18,7 +18,8 @@ LEVEL = 2
 
 def deflate(values: NDArray[np.uint8]) -> bytes:
     """The zlib stream of an array's bytes in C order."""
-    return bytes(zlibng_encode(values.reshape(-1), LEVEL))
+    flat: Any = values.reshape(-1)  # any buffer will do; the stubs name three
+    return bytes(zlibng_encode(flat, LEVEL))
 
 
 def inflate_into(stream: bytes, out: NDArray[np.uint8]) -> bool:
@@ -28,7 +29,7 @@ def inflate_into(stream: bytes, out: NDArray[np.uint8]) -> bool:
         Whether the stream was intact and filled `out` exactly.
     """
     try:
-        return len(zlibng_decode(stream, out=out)) == len(out)
+        return len(zlibng_decode(stream, out=out.data)) == len(out)
     except (ZlibngError, ValueError):
         return False
 

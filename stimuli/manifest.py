@@ -114,8 +114,12 @@ class Manifest:
 
     def files(self) -> list[FileRecord]:
         """Every file of the folder but the manifest itself."""
+        return [*self.data_files(), *self.extras]
+
+    def data_files(self) -> list[FileRecord]:
+        """The shards, then their mirrors."""
         mirrors = [shard.mirror for shard in self.shards if shard.mirror]
-        return [*(shard.file for shard in self.shards), *mirrors, *self.extras]
+        return [*(shard.file for shard in self.shards), *mirrors]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -157,7 +157,7 @@ def normal_offsets(sigma: int) -> NDArray[np.int16]:
     """
     if not 0 <= sigma <= MAX_SIGMA:
         raise ValueError(f"sigma {sigma} is out of range; legal: 0 .. {MAX_SIGMA}")
-    upper = []  # upper[k] words lie below k + 1/2
+    upper: list[int] = []  # upper[k] words lie below k + 1/2
     while sigma and (not upper or upper[-1] < 2**16):
         upper.append(_round_phi(2 * len(upper) + 1, 2 * sigma))
     positive = np.array(upper or [2**16], dtype=np.int64)

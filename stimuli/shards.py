@@ -59,7 +59,7 @@ class ImagesDigest:
 
     def update(self, image: NDArray[np.uint8]) -> None:
         """Add one (height, width, 3) uint8 image."""
-        self._state.update(xxh3_128_digest(image))
+        self._state.update(xxh3_128_digest(image.data))
 
     def hexdigest(self) -> str:
         """64 hex digits."""
@@ -208,19 +208,20 @@ class ShardReader:
             row: row number within the shard.
             out: (height * width * 3,) uint8, C-contiguous.
         """
-        if self._file is None:
-            self._open()
+        file = self._open() if self._file is None else self._file
         offset, size = self._places[row]
-        if not codec.inflate_into(os.pread(self._file, size, offset), out):
+        if not codec.inflate_into(os.pread(file, size, offset), out):
             raise DamagedError(f"{self.path}: the image of row {row} is damaged")
 
-    def _open(self) -> None:
+    def _open(self) -> int:
+        """Load everything but images, unless that is done; the open file's descriptor."""
         if self._file is not None:
-            return
+            return self._file
         try:
             with h5py.File(self.path, "r") as file:
                 self._check_and_load(file)
             self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            return self._file
         except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise DamagedError(f"{self.path} is not a readable shard: {reason}") from error

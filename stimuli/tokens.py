@@ -37,7 +37,8 @@ def patch_coverage(
     tiles = tiles.reshape(n, 1, rows * cols, patch_size**2)
     ids = np.arange(1, n_objects + 1, dtype=np.uint8).reshape(1, n_objects, 1, 1)
     counts = np.count_nonzero(tiles == ids, axis=-1)
-    return (counts / patch_size**2).astype(np.float32)
+    share: NDArray[np.float32] = (counts / patch_size**2).astype(np.float32)
+    return share
 
 
 def object_tokens(
@@ -61,4 +62,5 @@ def background_tokens(
     coverage: NDArray[np.float32], n_prefix_tokens: int = 0
 ) -> list[NDArray[np.int64]]:
     """For each image, the patch tokens that no object touches; prefix tokens are not among them."""
-    return [np.flatnonzero(free) + n_prefix_tokens for free in ~(coverage > 0).any(axis=1)]
+    touched: NDArray[np.bool_] = np.any(coverage > 0, axis=1)
+    return [np.flatnonzero(~image) + n_prefix_tokens for image in touched]

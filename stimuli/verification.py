@@ -132,7 +132,7 @@ def _shard_problems(
         if arrays.get(name) != shard.arrays.get(name):
             yield f"{path}: column {name!r} does not have the digest that the manifest gives"
     for name, values in new.items():
-        if not np.array_equal(values, reader.table.get(name)):
+        if name not in reader.table or not np.array_equal(values, reader.table[name]):
             yield f"{path}: column {name!r} is not what the recipe gives"
     if bad:
         yield f"{path}: image of row {bad[0]} is not what the recipe gives ({len(bad)} such rows)"

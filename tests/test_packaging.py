@@ -34,3 +34,17 @@ def test_start_up_imports_nothing_heavy(statement):
     code = f"import sys\n{statement}\nprint('heavy:', sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_oldest_versions_are_the_lower_bounds():
+    """.ci/oldest.txt pins what pyproject.toml says is the oldest supported version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = dict(need.split(">=") for need in project["dependencies"])
+    pins = dict(
+        line.split("==")
+        for line in (ROOT / ".ci" / "oldest.txt").read_text().split()
+        if "==" in line
+    )
+    assert set(bounds) - set(pins) == {"torch", "datasets"}  # not needed to make a dataset
+    for name, pin in pins.items():
+        assert (pin + ".0").startswith(bounds[name] + "."), f"{name}: {pin} is not {bounds[name]}"

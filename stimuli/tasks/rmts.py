@@ -57,7 +57,8 @@ def splits(recipe: Recipe) -> tuple[Split, ...]:
 
 def display_kind_of(group: Ints) -> Ints:
     """How each group's different display pair differs: a Latin square against the sample's."""
-    return np.asarray(objects.KINDS)[(group + group // 3) % 3]
+    kinds: Ints = np.asarray(objects.KINDS)[(group + group // 3) % 3]
+    return kinds
 
 
 @lru_cache(maxsize=256)
