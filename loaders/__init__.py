@@ -1,7 +1,7 @@
 """PyTorch datasets and loaders over dataset folders, and endless streams of fresh stimuli."""
 
 from samediff_stimuli.loaders.dataset import StimulusDataset
-from samediff_stimuli.loaders.loader import ShuffledBatches, make_loader
+from samediff_stimuli.loaders.loader import BatchLoader, ShuffledBatches, make_loader
 from samediff_stimuli.loaders.stream import StimulusStream
 from samediff_stimuli.loaders.tokens import (
     background_token_mask,
@@ -10,6 +10,7 @@ from samediff_stimuli.loaders.tokens import (
 )
 
 __all__ = [
+    "BatchLoader",
     "ShuffledBatches",
     "StimulusDataset",
     "StimulusStream",

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import Dataset
 
 from samediff_stimuli import tasks
+from samediff_stimuli.loaders.buffers import Buffers
 from samediff_stimuli.manifest import load
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError
@@ -57,7 +58,7 @@ class StimulusDataset(Dataset[Any]):
         self.transform = transform
         self._reader = SplitReader(self.path, self.manifest, split)
         task = tasks.get(self.recipe.task)
-        self.image_shape = task.image_shape(self.recipe)
+        self._buffers = Buffers(task.image_shape(self.recipe))
         known = [column.name for column in task.columns]
         for name in columns or ():
             if name not in known:
@@ -122,17 +123,9 @@ class StimulusDataset(Dataset[Any]):
     def _read(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """Images (n, 3, height, width) uint8 and the wanted columns (n, ...) int64."""
         rows = self._reader.checked(indices)
-        images = _empty(len(rows), self.image_shape)
-        self._reader.read_into(rows, images.numpy(), threads=1 if get_worker_info() else None)
+        images = self._buffers.take(len(rows))
+        self._reader.read_into(rows, images.numpy())
         names = ("label",) if self.columns is None else self.columns
         values = self._reader.values(names, rows)
         tensors = {name: torch.from_numpy(v.astype(np.int64)) for name, v in values.items()}
         return images.permute(0, 3, 1, 2), tensors
-
-
-def _empty(n: int, image_shape: tuple[int, int, int]) -> Tensor:
-    """(n, height, width, 3) uint8, in shared memory inside a DataLoader worker."""
-    if get_worker_info() is None:
-        return torch.empty((n, *image_shape), dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(n * int(np.prod(image_shape)))  # type: ignore[no-untyped-call]  # as torch's own collate function does
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(n, *image_shape)

@@ -9,6 +9,8 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from samediff_stimuli import rng
+from samediff_stimuli.engine import available_workers
+from samediff_stimuli.loaders.ahead import ahead
 from samediff_stimuli.loaders.dataset import Batch, StimulusDataset
 from samediff_stimuli.recipe import InputError
 
@@ -67,6 +69,40 @@ class _Batches(Dataset[Batch]):
         return self.dataset.batch(indices)
 
 
+class BatchLoader:
+    """Batches decoded ahead by threads: decoding runs outside the interpreter's lock.
+
+    Args:
+        dataset: what to read.
+        sampler: the rows of each batch; `loader.sampler.set_epoch(e)` sets the epoch.
+        threads: batches decoded at a time.
+        pin_memory: put batches in page-locked memory, for copies to a GPU.
+    """
+
+    def __init__(
+        self, dataset: StimulusDataset, sampler: ShuffledBatches, threads: int, pin_memory: bool
+    ) -> None:
+        """Start nothing yet."""
+        self.dataset, self.sampler = dataset, sampler
+        self.threads, self.pin_memory = threads, pin_memory
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of the next epoch, in the sampler's order: what `dataset.batch` returns."""
+        return ahead(self._read, iter(self.sampler), self.threads)
+
+    def _read(self, indices: list[int]) -> Batch:
+        batch = self.dataset.batch(indices)
+        if not self.pin_memory:
+            return batch
+        if isinstance(batch, dict):
+            return {name: values.pin_memory() for name, values in batch.items()}
+        return batch[0].pin_memory(), batch[1].pin_memory()
+
+
 def make_loader(
     dataset: StimulusDataset,
     batch_size: int,
@@ -77,11 +113,11 @@ def make_loader(
     num_workers: int = 0,
     pin_memory: bool = False,
     multiprocessing_context: str | None = None,
-) -> DataLoader[Any]:
-    """A DataLoader that reads whole batches.
+) -> BatchLoader | DataLoader[Any]:
+    """A loader that reads whole batches.
 
-    With `num_workers=0` images are decoded by as many threads as there are processors, which is
-    usually fastest; worker processes pay off when `transform` is slow.
+    With `num_workers=0` as many threads as there are processors decode ahead, which is usually
+    fastest; worker processes pay off when `transform` is slow.
 
     Args:
         dataset: what to read.
@@ -89,22 +125,26 @@ def make_loader(
         shuffle: a new order each epoch, from `seed` and the epoch alone.
         seed: of the shuffle.
         drop_last: leave out a last, smaller batch.
-        num_workers: worker processes.
+        num_workers: worker processes, of a torch DataLoader; 0 for threads.
         pin_memory: put batches in page-locked memory, for copies to a GPU.
         multiprocessing_context: "fork", "spawn" or "forkserver"; the platform's when None.
 
     Returns:
-        A loader of what `dataset.batch` returns; `loader.sampler.set_epoch(e)` sets the epoch.
+        An iterable, with a length, of what `dataset.batch` returns; `loader.sampler.set_epoch(e)`
+        sets the epoch of the next pass.
 
     Raises:
         InputError: if batch_size is below 1.
     """
+    sampler = ShuffledBatches(len(dataset), batch_size, shuffle, seed, drop_last)
+    if num_workers == 0:
+        return BatchLoader(dataset, sampler, available_workers(), pin_memory)
     return DataLoader(
         _Batches(dataset),
         batch_size=None,
-        sampler=ShuffledBatches(len(dataset), batch_size, shuffle, seed, drop_last),
+        sampler=sampler,
         num_workers=num_workers,
         pin_memory=pin_memory,
-        multiprocessing_context=multiprocessing_context if num_workers else None,
-        persistent_workers=num_workers > 0,
+        multiprocessing_context=multiprocessing_context,
+        persistent_workers=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from samediff_stimuli import tasks
+from samediff_stimuli.loaders.buffers import Buffers
 from samediff_stimuli.loaders.dataset import Batch
 from samediff_stimuli.recipe import InputError, Recipe
 
@@ -65,6 +67,7 @@ class StimulusStream(IterableDataset[Batch]):
         self.recipe, self.split, self.batch_size = recipe, split, batch_size
         self.columns, self.start = columns, start
         self.rank, self.world_size = rank, world_size
+        self._buffers = Buffers(self.task.image_shape(recipe))
 
     def __getstate__(self) -> dict[str, object]:
         """Everything but the task, which holds functions."""
@@ -80,10 +83,13 @@ class StimulusStream(IterableDataset[Batch]):
         rank, world = self._place()
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        number = self.start + rank + worker * world
-        while self.n_batches is None or number < self.n_batches:
-            yield self.batch(number)
-            number += world * workers
+        numbers: Iterator[int] = itertools.count(
+            self.start + rank + worker * world, world * workers
+        )
+        if self.n_batches is not None:
+            last = self.n_batches
+            numbers = itertools.takewhile(lambda number: number < last, numbers)
+        return map(self.batch, numbers)
 
     def batch(self, number: int) -> Batch:
         """Batch `number`: images (n, 3, height, width) uint8 and labels, or a dict of columns."""
@@ -91,7 +97,8 @@ class StimulusStream(IterableDataset[Batch]):
         stop = first + self.batch_size
         stop = stop if self.n_rows is None else min(stop, self.n_rows)
         table = self.task.design(self.recipe, self.split, first, stop)
-        images = torch.from_numpy(self.task.render(self.recipe, self.split, table))
+        images = self._buffers.take(table.n_rows)
+        self.task.render(self.recipe, self.split, table, out=images.numpy())
         names = ("label",) if self.columns is None else self.columns
         values = {name: torch.from_numpy(table[name].astype(np.int64)) for name in names}
         images = images.permute(0, 3, 1, 2)

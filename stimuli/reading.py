@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samediff_stimuli.engine import available_workers
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.shards import ShardReader
-from samediff_stimuli.table import Table, concatenate
-
-_PER_THREAD = 8  # images; below this another thread costs more than it gives
+from samediff_stimuli.table import Table
 
 
 class SplitReader:
@@ -39,22 +33,23 @@ class SplitReader:
         self._readers = [ShardReader(folder / shard.file.path) for shard in shards]
         self._stops = np.cumsum([shard.rows for shard in shards])
         self._starts = self._stops - [shard.rows for shard in shards]
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._loaded = np.zeros(len(shards), dtype=bool)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the threads and the cached table."""
-        state = self.__dict__ | {"_pool": None}
-        state.pop("table", None)
-        return state
+        """Everything but the columns."""
+        return self.__dict__ | {"_columns": {}, "_loaded": np.zeros_like(self._loaded)}
 
     def __len__(self) -> int:
         """Number of rows."""
         return int(self._stops[-1])
 
-    @cached_property
+    @property
     def table(self) -> Table:
         """All columns of all rows, without images."""
-        return concatenate([reader.table for reader in self._readers])
+        for shard in np.flatnonzero(~self._loaded).tolist():
+            self._load(shard)
+        return Table(self._columns)
 
     def checked(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """Row numbers in [0, n), negative ones counted from the end.
@@ -75,49 +70,36 @@ class SplitReader:
         self.read_into(rows, out)
         return out
 
-    def read_into(
-        self, rows: NDArray[np.int64], out: NDArray[np.uint8], threads: int | None = None
-    ) -> None:
+    def read_into(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
         """Decode the images of some rows.
 
         Args:
             rows: (n,) from `checked`.
             out: (n, height, width, 3) uint8, C-contiguous.
-            threads: decoders at work; as many as there are processors when None.
         """
         which, local = self._locate(rows)
-        places = list(zip(which.tolist(), local.tolist(), out.reshape(len(out), -1), strict=True))
-        wanted = available_workers() if threads is None else threads
-        wanted = min(wanted, len(places) // _PER_THREAD)
-        if wanted > 1:
-            list(self._threads().map(self._decode, [places[i::wanted] for i in range(wanted)]))
-        else:
-            self._decode(places)
+        flat = out.reshape(len(out), -1)
+        for shard, row, target in zip(which.tolist(), local.tolist(), flat, strict=True):
+            self._readers[shard].read_one(row, target)
 
     def values(self, names: Sequence[str], rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Some columns of some rows, loading only the shards that hold them."""
-        which, local = self._locate(rows)
-        tables = {shard: self._readers[shard].table for shard in np.unique(which).tolist()}
-        values = {}
-        for name in names:
-            like = self._readers[0].table[name]
-            out = np.empty((len(rows), *like.shape[1:]), dtype=like.dtype)
-            for shard, table in tables.items():
-                mine = which == shard
-                out[mine] = table[name][local[mine]]
-            values[name] = out
-        return values
+        which, _ = self._locate(rows)
+        if not self._loaded[which].all():
+            for shard in np.unique(which[~self._loaded[which]]).tolist():
+                self._load(shard)
+        return {name: self._columns[name][rows] for name in names}
+
+    def _load(self, shard: int) -> None:
+        """Copy a shard's columns to where all rows' are."""
+        table = self._readers[shard].table
+        for name, values in table.items():
+            if name not in self._columns:
+                whole = np.empty((len(self), *values.shape[1:]), dtype=values.dtype)
+                self._columns.setdefault(name, whole)  # atomic: all threads fill one array
+            self._columns[name][self._starts[shard] : self._stops[shard]] = values
+        self._loaded[shard] = True
 
     def _locate(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         which = np.searchsorted(self._stops, rows, side="right")
         return which, rows - self._starts[which]
-
-    def _decode(self, places: list[tuple[int, int, NDArray[np.uint8]]]) -> None:
-        for shard, row, out in places:
-            self._readers[shard].read_one(row, out)
-
-    def _threads(self) -> ThreadPoolExecutor:
-        """Threads of this process; a forked child makes its own."""
-        if self._pool is None or self._pool[0] != os.getpid():
-            self._pool = (os.getpid(), ThreadPoolExecutor(available_workers()))
-        return self._pool[1]

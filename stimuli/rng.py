@@ -9,6 +9,7 @@ every machine, NumPy version and number of workers.
 from __future__ import annotations
 
 import hashlib
+import math
 from decimal import Decimal, localcontext
 from functools import lru_cache
 
@@ -19,7 +20,7 @@ U64 = np.uint64
 Words = NDArray[np.uint64]
 WORDS_PER_BLOCK = 4  # one step of Philox4x64's counter makes four 64-bit words
 MAX_SIGMA = 64
-_FEISTEL_ROUNDS = 6
+_FEISTEL_ROUNDS = 3  # each changes both halves
 
 
 def stream_key(*parts: str | int) -> int:
@@ -106,8 +107,9 @@ def permute(
 ) -> NDArray[np.int64]:
     """Where a keyed permutation of [0, size) sends each index; one permutation per tweak value.
 
-    A Feistel network over the next even power of two, walked along its cycles until it lands
-    inside [0, size): a bijection for each (key, tweak), without a table of what was used.
+    A Feistel network on a grid of a x b cells, a and b near the square root of the size, walked
+    along its cycles until it lands inside [0, size) (fewer than a cells lie outside): a bijection
+    for each (key, tweak), without a table of what was used.
 
     Args:
         key: from `stream_key`.
@@ -123,18 +125,19 @@ def permute(
     """
     if index.size and (int(index.min()) < 0 or int(index.max()) >= size):
         raise ValueError(f"permute: index outside [0, {size})")
-    half = max(1, ((size - 1).bit_length() + 1) // 2)
-    low = U64(2**half - 1)
-    out = index.astype(U64)
-    keyed = mix(key, tweak)
+    a = U64(math.isqrt(size - 1) + 1)
+    b = U64(-(-size // int(a)))
+    out, keyed = index.astype(U64), mix(key, tweak)
     todo = np.arange(len(index))
     while len(todo):
-        left, right = out[todo] >> U64(half), out[todo] & low
+        left, right = np.divmod(out[todo], b)
         state = keyed[todo]
         for _ in range(_FEISTEL_ROUNDS):
             state = state + U64(0xD1B54A32D192ED03)  # another round key
-            left, right = right, left ^ (_finalise(state ^ right) & low)
-        out[todo] = (left << U64(half)) | right
+            left = (left + _finalise(state ^ right) % a) % a
+            state = state + U64(0xD1B54A32D192ED03)
+            right = (right + _finalise(state ^ left) % b) % b
+        out[todo] = left * b + right
         todo = todo[out[todo] >= U64(size)]
     return out.astype(np.int64)
 

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -147,8 +147,17 @@ def _file_image(
         return file.id.get_file_image(), digest.hexdigest()
 
 
+class _Opened(NamedTuple):
+    """What a reader knows of its file once it is open."""
+
+    table: Table
+    places: list[tuple[int, int]]  # offset and size of each image's bytes
+    image_shape: tuple[int, int, int]
+    file: int
+
+
 class ShardReader:
-    """Random access to one shard. Cheap to make; opens the file when first asked.
+    """Random access to one shard, from any thread. Opens the file when first asked.
 
     Args:
         path: the shard file.
@@ -159,37 +168,25 @@ class ShardReader:
     def __init__(self, path: Path) -> None:
         """Remember the path."""
         self.path = path
-        self._table: Table | None = None
-        self._places: list[tuple[int, int]] = []
-        self._shape: tuple[int, int, int] = (0, 0, 0)
-        self._file: int | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the path and nothing that is open."""
         return {"path": self.path}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Start closed."""
-        self.__init__(state["path"])  # type: ignore[misc]  # a reader is nothing but its path
-
     def __del__(self) -> None:
         """Close the file."""
-        if getattr(self, "_file", None) is not None:
-            os.close(self._file)  # type: ignore[arg-type]  # checked on the line above
-            self._file = None
+        if "_opened" in self.__dict__:
+            os.close(self.__dict__.pop("_opened").file)
 
     @property
     def table(self) -> Table:
         """All columns but the image."""
-        self._open()
-        assert self._table is not None  # _open set it
-        return self._table
+        return self._open().table
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, 3)."""
-        self._open()
-        return self._shape
+        return self._open().image_shape
 
     def read_into(self, rows: Iterable[int], out: NDArray[np.uint8]) -> None:
         """Decode the images of some rows into out[0], out[1], ...
@@ -208,41 +205,45 @@ class ShardReader:
             row: row number within the shard.
             out: (height * width * 3,) uint8, C-contiguous.
         """
-        file = self._open() if self._file is None else self._file
-        offset, size = self._places[row]
-        if not codec.inflate_into(os.pread(file, size, offset), out):
+        opened = self._open()
+        offset, size = opened.places[row]
+        if not codec.inflate_into(os.pread(opened.file, size, offset), out):
             raise DamagedError(f"{self.path}: the image of row {row} is damaged")
 
-    def _open(self) -> int:
-        """Load everything but images, unless that is done; the open file's descriptor."""
-        if self._file is not None:
-            return self._file
+    def _open(self) -> _Opened:
+        """Load everything but images, unless that is done."""
+        opened: _Opened | None = self.__dict__.get("_opened")
+        if opened is not None:
+            return opened
         try:
             with h5py.File(self.path, "r") as file:
-                self._check_and_load(file)
-            self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            return self._file
+                found = _load(file, self.path)
         except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise DamagedError(f"{self.path} is not a readable shard: {reason}") from error
+        opened = self.__dict__.setdefault("_opened", found)  # atomic: another thread may be first
+        if opened is not found:
+            os.close(found.file)
+        return opened
 
-    def _check_and_load(self, file: h5py.File) -> None:
-        """Take the image places and all columns; refuse what no shard of ours looks like."""
-        images = file[IMAGE]
-        n, *shape = images.shape
-        one_each = images.chunks == (1, *shape) and images.dtype == np.uint8 and len(shape) == 3
-        if not one_each or images.compression != "gzip" or int(np.prod(shape)) > _MAX_PIXELS:
-            raise ValueError("its image dataset is not uint8, gzip, one image a chunk")
-        places = np.zeros((n, 2), dtype=np.int64)
 
-        def note(chunk: Any) -> None:
-            places[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
+def _load(file: h5py.File, path: Path) -> _Opened:
+    """Take the image places and all columns; refuse what no shard of ours looks like."""
+    images = file[IMAGE]
+    n, *shape = images.shape
+    one_each = images.chunks == (1, *shape) and images.dtype == np.uint8 and len(shape) == 3
+    if not one_each or images.compression != "gzip" or int(np.prod(shape)) > _MAX_PIXELS:
+        raise ValueError("its image dataset is not uint8, gzip, one image a chunk")
+    places = np.zeros((n, 2), dtype=np.int64)
 
-        images.id.chunk_iter(note)
-        if (places[:, 1] <= 0).any() or int(places.sum(axis=1).max(initial=0)) > os.path.getsize(
-            self.path
-        ):
-            raise ValueError("it is cut short")
-        columns = {name: data[()] for name, data in file.items() if name != IMAGE}
-        self._table, self._shape = Table(columns), tuple(shape)
-        self._places = [(offset, size) for offset, size in places.tolist()]
+    def note(chunk: Any) -> None:
+        places[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
+
+    images.id.chunk_iter(note)
+    end = int(places.sum(axis=1).max(initial=0))
+    if (places[:, 1] <= 0).any() or end > os.path.getsize(path):
+        raise ValueError("it is cut short")
+    table = Table({name: data[()] for name, data in file.items() if name != IMAGE})
+    pairs = [(offset, size) for offset, size in places.tolist()]
+    height, width, channels = shape
+    return _Opened(table, pairs, (height, width, channels), os.open(path, os.O_RDONLY))

@@ -80,9 +80,12 @@ class Task:
     stimulus: Callable[[Recipe, Mapping[str, Any]], tuple[object, ...]]
     departures: tuple[str, ...]
 
-    def render(self, recipe: Recipe, split: str, table: Table) -> NDArray[np.uint8]:
-        """The images of a table's rows: (n, height, width, 3) uint8."""
-        images = np.empty((table.n_rows, *self.image_shape(recipe)), dtype=np.uint8)
+    def render(
+        self, recipe: Recipe, split: str, table: Table, out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """The images of a table's rows: (n, height, width, 3) uint8, in `out` if it is given."""
+        shape = (table.n_rows, *self.image_shape(recipe))
+        images = np.empty(shape, dtype=np.uint8) if out is None else out
         for image, painted in zip(images, self.paint(recipe, split, table), strict=True):
             image[:] = painted
         return images
