@@ -118,7 +118,7 @@ def loading(table: list[list[str]], folder: Path) -> None:
         data = StimulusDataset(made, "train")
         ours_loader = make_loader(data, 64, shuffle=True)
         drain(ours_loader)
-        ours = rate(len(data), lambda loader=ours_loader: drain(loader), 5)
+        ours = rate(4 * len(data), lambda loader=ours_loader: [drain(loader) for _ in range(4)])
         file = next((made / "hdf5").rglob("train-00000*.h5"))
         plain = H5Dataset(file)
         loader = DataLoader(plain, batch_size=64, shuffle=True, num_workers=2)

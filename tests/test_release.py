@@ -1,0 +1,61 @@
+"""The sets that people make with the documented commands, whole: digests, size, memory."""
+
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+
+from samediff_stimuli.manifest import load
+from samediff_stimuli.verification import verify
+
+pytestmark = pytest.mark.slow
+
+# `samediff-stimuli generate --task TASK --seed 0`: content digest, largest bytes an image in HDF5.
+RELEASES = {
+    "discrimination": ("383caf8e4304839a910ce0f9391ac4206f9d283f8f055f3d0fb8a4318e1d8e42", 2400),
+    "rmts": ("ec37fead419ec799a31be32c92f5b14e5692307eeec1a1b0ce16247af24edf4d", 4200),
+}
+
+
+def run(*arguments):
+    """Run the command line in a process of its own; the largest resident memory of it and its
+    workers, in MB."""
+    command = [sys.executable, "-m", "samediff_stimuli.cli", *map(str, arguments)]
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak, done = 0, threading.Event()
+    while not done.wait(0.05) and process.poll() is None:
+        try:
+            family = [process, *process.children(recursive=True)]
+            peak = max(peak, sum(member.memory_info().rss for member in family))
+        except psutil.Error:  # one of them has just ended
+            continue
+    assert process.wait() == 0
+    return peak / 1e6
+
+
+@pytest.mark.parametrize("task", sorted(RELEASES))
+def test_the_documented_set(task, tmp_path):
+    """The paper-size set has its golden digest, its size, and every row is what its recipe says."""
+    digest, largest = RELEASES[task]
+    run("generate", "--task", task, "--seed", 0, "--out", tmp_path / "set")
+    manifest = load(tmp_path / "set")
+    assert manifest.digest() == digest
+    rows = sum(shard.rows for shard in manifest.shards)
+    assert rows == 38_400
+    assert sum(shard.file.n_bytes for shard in manifest.shards) / rows < largest
+    report = verify(tmp_path / "set", True, lambda rows: None)
+    assert report.problems == ()
+    assert report.remade == rows
+
+
+def test_memory_does_not_grow_with_the_dataset(tmp_path):
+    """Making 60,000 images takes no more memory than 6,000, both with two workers under 600 MB."""
+    peaks = []
+    for rows in (6_000, 60_000):
+        out = ["--out", tmp_path / str(rows), "--workers", 2]
+        sizes = ["--train", rows, "--validation", 0, "--test", 0, "--ood", 0]
+        peaks.append(run("generate", "--task", "discrimination", "--seed", 0, *out, *sizes))
+    assert max(peaks) < 600
+    assert peaks[1] < 1.2 * peaks[0]
