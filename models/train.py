@@ -117,8 +117,8 @@ def train(
         Accuracy on every split of the folder.
 
     Raises:
-        InputError: no dataset, no train or validation split, or no such device.
-        RuntimeError: if the loss is not finite.
+        InputError: no dataset, no train or validation split, no such device, or a learning rate
+            that makes the loss infinite.
     """
     folder, out = Path(folder), Path(out)
     manifest = load(folder)
@@ -191,7 +191,7 @@ def _epochs(
             labels = labels.to(device)
             loss = nn.functional.cross_entropy(logits, labels)
             if not math.isfinite(loss.item()):
-                raise RuntimeError(f"loss is {loss.item()} at step {step}; try a smaller --lr")
+                raise InputError(f"loss is {loss.item()} at step {step}; try a smaller --lr")
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             optimizer.step()

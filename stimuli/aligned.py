@@ -230,3 +230,8 @@ def admits(recipe: Recipe, split: str, row: Mapping[str, Any]) -> bool:
         known &= not tokens & seen
         seen |= tokens
     return known
+
+
+def stimulus(recipe: Recipe, row: Mapping[str, Any]) -> tuple[object, ...]:
+    """The identity of a scene: which object stands on which patches, in no particular order."""
+    return tuple(sorted(zip(row["patch"], row["shape"], row["color"], strict=True)))

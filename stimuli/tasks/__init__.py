@@ -175,15 +175,19 @@ def design(recipe: Recipe, split: str, rows: Sequence[int] | slice) -> Table:
     Args:
         recipe: what to make.
         split: split name.
-        rows: row numbers in any order, or a slice with start and stop.
+        rows: row numbers in any order, at least one, or a slice as of a list.
 
     Raises:
-        InputError: a row that the split does not have.
+        InputError: a row that the split does not have, or no rows.
     """
-    task = get(recipe.task)
+    task, n_rows = get(recipe.task), split_of(recipe, split).rows
     if isinstance(rows, slice):
-        return task.design(recipe, split, rows.start, rows.stop)
-    n_rows = split_of(recipe, split).rows
+        start, stop, step = rows.indices(n_rows)
+        if step == 1 and start < stop:
+            return task.design(recipe, split, start, stop)
+        rows = range(start, stop, step)
+    if not rows:
+        raise InputError(f"no rows asked for; {split} has rows 0 .. {n_rows - 1}")
     for row in rows:
         if not 0 <= row < n_rows:
             raise InputError(f"index {row} is out of range; {split} has rows 0 .. {n_rows - 1}")

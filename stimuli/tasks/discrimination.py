@@ -80,11 +80,6 @@ def oracle(recipe: Recipe, row: Mapping[str, Any]) -> int:
     return int(shape1 == shape2 and color1 == color2)
 
 
-def stimulus(recipe: Recipe, row: Mapping[str, Any]) -> tuple[object, ...]:
-    """Which object stands on which patches, in no particular order."""
-    return tuple(sorted(zip(row["patch"], row["shape"], row["color"], strict=True)))
-
-
 TASK = Task(
     name="discrimination",
     title="Same-different discrimination",
@@ -102,6 +97,6 @@ TASK = Task(
     instances=painting.instances,
     oracle=oracle,
     contains=aligned.admits,
-    stimulus=stimulus,
+    stimulus=aligned.stimulus,
     departures=aligned_options.DEPARTURES,
 )

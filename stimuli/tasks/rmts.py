@@ -158,11 +158,6 @@ def contains(recipe: Recipe, split: str, row: Mapping[str, Any]) -> bool:
     return display and row["role"] == [0, 0, 1, 1] and aligned.admits(recipe, split, row)
 
 
-def stimulus(recipe: Recipe, row: Mapping[str, Any]) -> tuple[object, ...]:
-    """Which object stands on which patches, in no particular order."""
-    return tuple(sorted(zip(row["patch"], row["shape"], row["color"], strict=True)))
-
-
 TASK = Task(
     name="rmts",
     title="Relational match-to-sample",
@@ -180,6 +175,6 @@ TASK = Task(
     instances=painting.instances,
     oracle=oracle,
     contains=contains,
-    stimulus=stimulus,
+    stimulus=aligned.stimulus,
     departures=aligned_options.DEPARTURES,
 )

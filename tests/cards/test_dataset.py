@@ -117,6 +117,12 @@ def test_folders_of_others_are_not_touched(tmp_path, copied):
     for overwrite in (False, True):
         with pytest.raises(InputError, match=r"holds no dataset.*thesis\.tex"):
             generate(recipe, tmp_path / "theirs", overwrite=overwrite)
+    site = tmp_path / "site"  # has files named like ours
+    (site / "data").mkdir(parents=True)
+    (site / "manifest.json").write_text('{"name": "my web app", "recipe": "soup"}')
+    with pytest.raises(InputError, match="holds no dataset"):
+        generate(recipe, site, overwrite=True)
+    assert (site / "data").is_dir()
     (copied / "notes.txt").write_text("mine")
     before = contents(copied)
     with pytest.raises(InputError, match=r"notes\.txt"):

@@ -105,5 +105,5 @@ def test_mistakes(run, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path):
     """A diverged run ends with a line that says what to do."""
-    with pytest.raises(RuntimeError, match="try a smaller --lr"):
+    with pytest.raises(InputError, match="try a smaller --lr"):
         train(run[0], tmp_path / "y", TrainConfig(lr=1e30, warmup=0), lambda line: None)
