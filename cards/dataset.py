@@ -51,6 +51,7 @@ def generate(
         raise InputError(f"workers {workers} is out of range; legal: 1 or more")
     out = Path(out)
     folder.check(out, recipe, overwrite)
+    out = out.absolute()  # workers may have been started in another folder
     done = folder.complete(out, recipe, parquet)
     if done is not None:
         shutil.rmtree(out / engine.PARTIAL, ignore_errors=True)  # a run killed at its very end

@@ -74,7 +74,9 @@ def _task_options() -> Iterator[click.Option]:
         for field in dataclasses.fields(task.options):
             seen.setdefault(field.name, []).append(task.name)
             default = "" if field.default is None else f" (default {field.default})"
-            fields[field.name] = (hints[field.name], field.metadata["about"] + default)
+            about = field.metadata["about"]
+            help_line = f"{about[:1].upper()}{about[1:]}{default}."
+            fields[field.name] = (hints[field.name], help_line)
     everywhere = len(tasks.registry())
     for name, (hint, about) in fields.items():
         only = "" if len(seen[name]) == everywhere else f" [{', '.join(seen[name])}]"

@@ -44,6 +44,16 @@ def test_same_bytes_from_any_number_of_workers(reference, tmp_path, workers):
     assert contents(out) == reference
 
 
+def test_relative_folders_are_the_callers(tmp_path, monkeypatch):
+    """A relative folder is taken from here, even when workers were started somewhere else."""
+    options = AlignedOptions(train=3200, validation=0, test=0, ood=0)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        generate(make_recipe("rmts", 0, options), "set", workers=2, parquet=False)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
 COMMAND = [
     *[sys.executable, "-m", "samediff_stimuli.cli", "generate", "--task", "discrimination"],
     *["--seed", "3", "--train", "4800", "--validation", "1600", "--test", "96", "--ood", "0"],
