@@ -12,6 +12,7 @@ from samediff_stimuli.cards.parquet import features
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Column
+from samediff_stimuli.tasks import Split
 
 
 def command(recipe: Recipe) -> str:
@@ -84,9 +85,10 @@ _LIMITS = (
     "Two observers that do not judge sameness are above chance in principle, in this and in the "
     "papers' sets: one that sees colour alone can spot pairs that differ in colour, one that sees "
     "shape alone those that differ in shape (each reaches 5/6 on discrimination). The *spread* of "
-    "total ink and mean luminance is wider over same stimuli than over different ones, because "
-    "one object is doubled; their means are equal. Labels, balance, uniqueness and alignment are "
-    "checked by the package's tests for every split; `samediff-stimuli verify` checks this copy."
+    "mean luminance is wider over same stimuli than over different ones, because one colour is "
+    "doubled; its mean is equal, and total ink is the same in every stimulus. Labels, "
+    "balance, uniqueness and alignment are checked by the package's tests for every split; "
+    "`samediff-stimuli verify` checks this copy."
 )
 
 _DIGESTS = (
@@ -120,7 +122,7 @@ def _yaml(manifest: Manifest) -> str:
     info = {
         "config_name": name,
         "features": _yaml_features(task.columns, image_shape if not mirrored else None),
-        "splits": [{"name": split.name, "num_examples": split.rows} for split in splits],
+        "splits": [_split_info(manifest, split) for split in splits],
     }
     total = sum(split.rows for split in splits)
     data = DatasetCardData(
@@ -135,6 +137,13 @@ def _yaml(manifest: Manifest) -> str:
         dataset_info=info,
     )
     return str(data.to_yaml())
+
+
+def _split_info(manifest: Manifest, split: Split) -> dict[str, Any]:
+    """A split's name, rows, and bytes of the files that `load_dataset` reads."""
+    files = [shard.mirror or shard.file for shard in manifest.of_split(split.name)]
+    n_bytes = sum(file.n_bytes for file in files)
+    return {"name": split.name, "num_bytes": n_bytes, "num_examples": split.rows}
 
 
 def size_category(rows: int) -> str:
@@ -167,10 +176,12 @@ def _yaml_features(
 
 
 def _loading(manifest: Manifest) -> str:
+    mirrored = manifest.shards[0].mirror is not None
+    what = "Parquet: PIL images, class labels" if mirrored else "HDF5: arrays, class labels"
     return f"""```python
 from datasets import load_dataset
 
-data = load_dataset("DIR_OR_REPO", "{manifest.name}")  # Parquet: PIL images, class labels
+data = load_dataset("DIR_OR_REPO", "{manifest.name}")  # {what}
 ```
 
 ```python

@@ -50,7 +50,7 @@ def generate(
     if workers < 1:
         raise InputError(f"workers {workers} is out of range; legal: 1 or more")
     out = Path(out)
-    folder.check(out, recipe, overwrite)
+    folder.check(out, recipe, parquet, overwrite)
     out = out.absolute()  # workers may have been started in another folder
     done = folder.complete(out, recipe, parquet)
     if done is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from samediff_stimuli.shards import DamagedError
 CARD = "README.md"
 PREVIEW = "preview.png"
 RECIPE = f"{engine.PARTIAL}/recipe.json"
-_OURS = {manifest.NAME, CARD, PREVIEW, "hdf5", "data", engine.PARTIAL}
 
 
 def complete(out: Path, recipe: Recipe, parquet: bool) -> Manifest | None:
@@ -36,64 +36,108 @@ def complete(out: Path, recipe: Recipe, parquet: bool) -> Manifest | None:
     return found if whole else None
 
 
-def check(out: Path, recipe: Recipe, overwrite: bool) -> None:
+def check(out: Path, recipe: Recipe, parquet: bool, overwrite: bool) -> None:
     """Raise InputError unless a dataset of this recipe may be written there; change nothing."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder")
     parent = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not parent.is_dir():
+        raise InputError(f"--out {out} is not possible: {parent} is a file; give a folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"--out {out} cannot be written: no permission for {parent}")
-    if not out.exists():
+    present = [path for path in out.iterdir() if not _is_temporary(path)] if out.exists() else []
+    if not present:
         return
-    present = {path.name for path in out.iterdir()}
-    present -= {name for name in present if name.startswith(".") and name.endswith(".tmp")}
-    strangers = sorted(present - _OURS)
-    there = _recipe_there(out)
-    ours = isinstance(there, dict) and there.keys() == recipe.as_dict().keys()
-    if present and not ours:
+    there = _plan_there(out)
+    if there is None and not _shards(out):
         raise InputError(
-            f"--out {out} is not empty and holds no dataset (it has {sorted(present)[0]!r}); "
+            f"--out {out} is not empty and holds no dataset (it has {min(present).name!r}); "
             "give a new folder"
         )
+    strangers = _strangers(out)
     if strangers and overwrite:
         raise InputError(
-            f"--overwrite will not touch {out}: it also holds {strangers[0]!r}; move that away"
+            f"--overwrite will not touch {out}: it also holds '{strangers[0]}'; move that away"
         )
-    if ours and not overwrite and there != recipe.as_dict():
-        raise InputError(
-            f"--out {out} holds a dataset of another recipe; give another folder, or --overwrite"
-        )
+    if overwrite or there == _plan(recipe, parquet):
+        return
+    if there is None:
+        what = "a dataset whose manifest is missing or damaged"
+    elif there["recipe"] == recipe.as_dict():
+        what = f"this dataset {'without' if parquet else 'with'} its Parquet mirror"
+    else:
+        what = "a dataset of another recipe"
+    raise InputError(f"--out {out} holds {what}; give another folder, or --overwrite")
 
 
-def _recipe_there(out: Path) -> object:
-    """The recipe of a finished or unfinished dataset as plain data; None if it is unreadable."""
-    try:
-        if (out / RECIPE).is_file():
-            return json.loads((out / RECIPE).read_text(encoding="utf-8"))["recipe"]
-        return json.loads((out / manifest.NAME).read_text(encoding="utf-8"))["recipe"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _is_temporary(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
+_SHARD = re.compile(r"\w+-\d{5}-of-\d{5}\.(h5|parquet)")
+
+
+def _shards(out: Path) -> list[Path]:
+    """Files that are named and placed like our shards."""
+    files = [*(out / "hdf5").glob("*/*"), *(out / "data").glob("*/*")]
+    return [path for path in files if path.is_file() and _SHARD.fullmatch(path.name)]
+
+
+def _strangers(out: Path) -> list[Path]:
+    """What a dataset folder holds besides a dataset, at any depth, relative to it."""
+    ours = {*_shards(out), *(out / name for name in (manifest.NAME, CARD, PREVIEW))}
+    files = [path for path in out.rglob("*") if not path.is_dir() and not _is_temporary(path)]
+    found = [path.relative_to(out) for path in files if path not in ours]
+    return sorted(path for path in found if path.parts[0] != engine.PARTIAL)
+
+
+def _plan_there(out: Path) -> dict[str, object] | None:
+    """The plan of a finished or unfinished dataset as plain data; None if there is none."""
+    for read in (_plan_of_partial, _plan_of_manifest):
+        try:
+            plan = read(out)
+            if isinstance(plan["recipe"], dict) and "task" in plan["recipe"]:
+                return plan
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _plan_of_partial(out: Path) -> dict[str, object]:
+    text = json.loads((out / RECIPE).read_text(encoding="utf-8"))
+    return {"recipe": text["recipe"], "parquet": text["parquet"]}
+
+
+def _plan_of_manifest(out: Path) -> dict[str, object]:
+    text = json.loads((out / manifest.NAME).read_text(encoding="utf-8"))
+    mirrored = all(shard["mirror"] is not None for shard in text["shards"])
+    return {"recipe": text["recipe"], "parquet": mirrored}
 
 
 def prepare(out: Path, recipe: Recipe, parquet: bool) -> None:
     """Make the folders; keep what belongs to this recipe and is intact, drop the rest."""
     _reopen(out, recipe, parquet)
     try:
-        resumes = json.loads((out / RECIPE).read_text(encoding="utf-8")) == _plan(recipe, parquet)
+        text = json.loads((out / RECIPE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        resumes = False
-    if not resumes:
-        _claim(out, _plan(recipe, parquet))
+        text = None
+    if text != _plan(recipe, parquet) | {"cleared": True}:
+        _claim(out, _plan(recipe, parquet) | {"cleared": False})
         for name in (manifest.NAME, CARD, PREVIEW):  # manifest first: it must not look whole
             (out / name).unlink(missing_ok=True)
         for name in ("hdf5", "data"):
             shutil.rmtree(out / name, ignore_errors=True)
+        _say_cleared(out, recipe, parquet)
     name = tasks.get(recipe.task).name_of(recipe)
     folders = [f"hdf5/{name}", f"data/{name}"] if parquet else [f"hdf5/{name}"]
     for folder in folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
-        for leftover in (out / folder).glob(".*.tmp"):
-            leftover.unlink()
+    for leftover in out.rglob(".*.tmp"):
+        leftover.unlink()
+
+
+def _say_cleared(out: Path, recipe: Recipe, parquet: bool) -> None:
+    """From here on, what the folder holds is this plan's; before, a resumed run clears again."""
+    text = json.dumps(_plan(recipe, parquet) | {"cleared": True}, sort_keys=True)
+    manifest.write_atomically(out / RECIPE, text)
 
 
 def _plan(recipe: Recipe, parquet: bool) -> dict[str, object]:
@@ -134,5 +178,5 @@ def _reopen(out: Path, recipe: Recipe, parquet: bool) -> None:
     (out / engine.PARTIAL).mkdir(exist_ok=True)
     for shard in found.shards:
         engine.take_note(out, shard)
-    manifest.write_atomically(out / RECIPE, json.dumps(_plan(recipe, parquet), sort_keys=True))
+    _say_cleared(out, recipe, parquet)
     (out / manifest.NAME).unlink()

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 _KEPT = 8  # arrays; more in use at a time than this are not used again
+_LARGEST = 1 << 26  # bytes; larger arrays go back to the system at once
 
 
 def _references(arrays: list[NDArray[np.uint8]], number: int) -> int:
@@ -62,5 +63,6 @@ class Buffers:
                 if len(self._arrays[number]) >= n and _references(self._arrays, number) == _IDLE:
                     return torch.from_numpy(self._arrays[number][:n])
             array = np.empty((n, *self.image_shape), dtype=np.uint8)
-            self._arrays = [*self._arrays[-_KEPT + 1 :], array]
+            if array.nbytes <= _LARGEST:
+                self._arrays = [*self._arrays[-_KEPT + 1 :], array]
         return torch.from_numpy(array[:])

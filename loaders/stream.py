@@ -19,8 +19,9 @@ class StimulusStream(IterableDataset[Batch]):
     """Batches of a recipe's split, in order, without a dataset on disk.
 
     Batch b holds rows [b * batch_size, (b + 1) * batch_size), the very bytes that `generate`
-    writes. The train split goes on past its size without end, never repeating a stimulus nor
-    meeting one of another split; other splits end where their rows end.
+    writes. The train split goes on past its size, never repeating a stimulus nor meeting one of
+    another split, until every stimulus that exists has been shown (4 thousand million images at the
+    paper's options; InputError then); other splits end where their rows end.
 
     Batches are dealt in turn to distributed ranks and, within a rank, to DataLoader workers. Use
     `DataLoader(stream, batch_size=None, num_workers=...)`, or iterate over it directly.
@@ -50,6 +51,9 @@ class StimulusStream(IterableDataset[Batch]):
         start: int = 0,
     ) -> None:
         """Check the arguments."""
+        for name, value, least in (("batch_size", batch_size, 1), ("start", start, 0)):
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name} {value!r} is out of range; legal: {least} or more")
         self.task = tasks.get(recipe.task)
         rows = tasks.split_of(recipe, split).rows
         self.n_batches = None if split == "train" else -(-rows // batch_size)
@@ -58,8 +62,6 @@ class StimulusStream(IterableDataset[Batch]):
         for name in columns or ():
             if name not in known:
                 raise InputError(f"unknown column {name!r}; known: {', '.join(known)}")
-        if batch_size < 1 or start < 0:
-            raise InputError(f"batch_size {batch_size} must be >= 1 and start {start} >= 0")
         if (rank is None) != (world_size is None):
             raise InputError("give rank and world_size together, or neither")
         if rank is not None and world_size is not None and not 0 <= rank < world_size:
@@ -92,7 +94,13 @@ class StimulusStream(IterableDataset[Batch]):
         return map(self.batch, numbers)
 
     def batch(self, number: int) -> Batch:
-        """Batch `number`: images (n, 3, height, width) uint8 and labels, or a dict of columns."""
+        """Batch `number`: images (n, 3, height, width) uint8 and labels, or a dict of columns.
+
+        Raises:
+            InputError: if there is no such batch.
+        """
+        if number < 0 or (self.n_batches is not None and number >= self.n_batches):
+            raise InputError(f"batch {number} is out of range; {self.split} has {self.n_batches}")
         first = number * self.batch_size
         stop = first + self.batch_size
         stop = stop if self.n_rows is None else min(stop, self.n_rows)

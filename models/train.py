@@ -121,6 +121,8 @@ def train(
             that makes the loss infinite.
     """
     folder, out = Path(folder), Path(out)
+    if not math.isfinite(config.lr) or config.lr <= 0:
+        raise InputError(f"lr {config.lr} is out of range; legal: a finite number above 0")
     manifest = load(folder)
     sets = {
         split.name: StimulusDataset(folder, split.name)

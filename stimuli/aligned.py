@@ -21,6 +21,7 @@ from samediff_stimuli.recipe import FORMAT_VERSION, InputError, Recipe
 from samediff_stimuli.tasks import Split
 
 Ints = NDArray[np.int64]
+MAX_POSITIONS = 2500  # all their pairs are listed in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,14 @@ def splits(recipe: Recipe, grid: Grid, group: int) -> tuple[Split, ...]:
     ):
         made.append(Split(name=name, rows=chosen.ood, about=f"{what}: none seen in training"))
     made = [split for split in made if split.rows]
+    positions = len(grid.positions())
+    if positions < 2 or positions > MAX_POSITIONS:
+        raise InputError(
+            f"image_size {chosen.image_size}, patch_size {chosen.patch_size} and object_patches "
+            f"{chosen.object_patches} leave {positions} positions for objects; legal: 2 .. "
+            f"{MAX_POSITIONS}; choose {'smaller' if positions < 2 else 'larger'} patches, or "
+            "another image_size"
+        )
     if not made:
         raise InputError("train, validation, test and ood are all 0; at least one must be larger")
     for split in made:
@@ -187,6 +196,8 @@ def groups(recipe: Recipe, grid: Grid, split: str, group: int, start: int, stop:
     doubled = pairs[:, 0]
     all_pairs, offsets = grid.pairs(), (options_of(recipe).room + 1) ** 4
     turn = pool.first_round + number // n
+    if int(turn[-1]) >= len(all_pairs) * offsets:
+        raise InputError(f"{split}: all unique stimuli are used up before row {stop * group}")
     shared = pool.objects.name
     key = key_of(recipe, shared, "positions")
     where = rng.permute(key, turn % len(all_pairs), len(all_pairs), doubled)

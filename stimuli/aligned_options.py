@@ -63,7 +63,7 @@ class AlignedOptions(Options):
         _check("jitter", self.jitter, 0, box - self.drawn)
         _check("noise", self.noise, 0, rng.MAX_SIGMA)
         legal = [*range(32, objects.FULL - 16, 16), objects.FULL]
-        if self.combinations not in legal:
+        if self.combinations not in legal or not isinstance(self.combinations, int):
             raise InputError(
                 f"combinations {self.combinations!r} is not legal; legal: a multiple of 16 in "
                 f"32 .. 224 (the paper's is 32), or 256 for no held-out combinations"
@@ -183,18 +183,21 @@ VARIANTS: dict[str, AlignedOptions] = {
 
 DEPARTURES: tuple[str, ...] = (
     "Silhouettes are of our own drawing: 16 for training, 4 novel, all touching the four sides of "
-    "their square and nearly equal in ink area, so that size is no cue. The authors' are not ours "
+    "their square and equal in ink area, so that size is no cue. The authors' are not ours "
     "to ship.",
     "Noise is N(mean, 10) rounded to the nearest integer; the released code truncates, which "
     "darkens every pixel by half a grey level. The clip to [0, 250] is the code's.",
     "Exactly half of every split is same. The released code falls short of it by 2 to 6 % when "
     "few objects are used.",
-    "Every object occurs equally often, to within one, in same stimuli, as first and as second "
-    "object; in the released code an object's same images vary from 5 to 23.",
+    "Every object occurs equally often, to within one, in the same pairs and in the different "
+    "pairs (in rmts: of displays, and of samples, counted by matched groups); in the released code "
+    "an object's same images vary from 5 to 23.",
     "Stimuli of a matched group share their offsets as well as their patches, so that position "
     "carries no information about the label at all; the released code draws offsets afresh.",
     "No stimulus occurs twice, within or across splits (objects and patches while that space "
     "lasts, then objects and pixel positions); the released code draws splits independently.",
+    "In rmts the display and the sample of a stimulus never share an object; in the released code "
+    "they can, which relates to the label when objects are few.",
     "A split's pairs are drawn anew in each round, so a pair of objects can come back, at other "
     "positions, before every pair has been used.",
     "The ring of training combinations follows the palette's order; the released code's follows "

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import errno
 import json
+import shlex
 import sys
 import types
 import typing
@@ -34,7 +35,9 @@ class _Commands(click.Group):
         except InputError as error:
             _fail(str(error), 2)
         except KeyboardInterrupt:
-            _fail("interrupted; what was finished is kept: run the same command to go on", 130)
+            _fail("interrupted; 'generate' goes on where it stopped when it is run again", 130)
+        except MemoryError as error:
+            _fail(f"out of memory: {error}; choose a smaller image_size or larger patches", 2)
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
@@ -205,16 +208,24 @@ def generate(
     taken = time.perf_counter() - began
     n_bytes = sum(file.n_bytes for file in made.files())
     click.echo(f"{out}: {total:,} images, {_size(n_bytes)}, in {taken:.1f} s")
+    named = str(out) if not str(out).startswith("-") else f"./{out}"
     for split in splits:
         click.echo(f"  {split.name:<18} {split.rows:>9,}  {split.about}")
     click.echo(f"content digest {made.digest()}")
-    click.echo(f"""
-Next:
-  samediff-stimuli verify {out}
-  samediff-stimuli train {out}
-  python -c "from datasets import load_dataset; print(load_dataset('{out}'))"
-  python -c "from samediff_stimuli.loaders import StimulusDataset as D; print(len(D('{out}', \
-'{splits[0].name}')))\"""")
+    load = f"from datasets import load_dataset; print(load_dataset({named!r}))"
+    first = f"D({named!r}, {splits[0].name!r})"
+    read = f"from samediff_stimuli.loaders import StimulusDataset as D; print(len({first}))"
+    click.echo("\nNext:")
+    for command in ("verify", "train"):
+        click.echo(f"  samediff-stimuli {command} {shlex.quote(named)}")
+    for code in (load, read):
+        click.echo(f"  python -c {shlex.quote(code)}")
+
+
+def _beside(folder: Path, what: str) -> Path:
+    """A path beside a folder, named after it; the folder may be "."."""
+    whole = folder.resolve()
+    return (folder if folder.name else whole).with_name(f"{whole.name}-{what}")
 
 
 def _size(n_bytes: int) -> str:
@@ -298,7 +309,7 @@ def preview(folder: Path, out: Path | None) -> None:
         lambda split, rows: splits[split].images(rows),
         lambda split, n: splits[split].table.rows(slice(0, n)),
     )
-    out = folder.with_name(f"{folder.resolve().name}-preview.png") if out is None else out
+    out = _beside(folder, "preview.png") if out is None else out
     drawing.save(picture, out)
     click.echo(str(out))
 
@@ -311,8 +322,16 @@ def preview(folder: Path, out: Path | None) -> None:
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--overwrite", is_flag=True, help="Replace a finished run in the run folder.")
 def train(
-    folder: Path, out: Path | None, epochs: int, batch_size: int, lr: float, seed: int, device: str
+    folder: Path,
+    out: Path | None,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    seed: int,
+    device: str,
+    overwrite: bool,
 ) -> None:
     """Train a small patch-relation model on a dataset, and test it on every split.
 
@@ -321,7 +340,9 @@ def train(
     from samediff_stimuli.models.train import TrainConfig
     from samediff_stimuli.models.train import train as run
 
-    out = folder.with_name(f"{folder.resolve().name}-run") if out is None else out
+    out = _beside(folder, "run") if out is None else out
+    if (out / "result.json").exists() and not overwrite:
+        raise InputError(f"--out {out} holds a finished run; give another folder, or --overwrite")
     config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device)
     result = run(folder, out, config, lambda line: click.echo(line, err=True))
     for split, accuracy in result.accuracy.items():

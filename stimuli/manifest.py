@@ -170,8 +170,8 @@ def load(folder: Path) -> Manifest:
     if not path.is_file():
         what = "an unfinished dataset" if (folder / ".partial").is_dir() else "not a dataset"
         raise InputError(
-            f"{folder} is {what}: it has no {NAME}; make one with "
-            "'samediff-stimuli generate', or finish it by running the same command again"
+            f"{folder} is {what}: it has no {NAME}; run the "
+            "'samediff-stimuli generate' command that makes, or finishes, it"
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

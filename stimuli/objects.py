@@ -85,10 +85,3 @@ OOD: dict[str, ObjectSet] = {
     "ood_color": _grid("ood_color", _OLD, _NEW_COLORS),
     "ood_shape_color": _grid("ood_shape_color", _NEW_SHAPES, _NEW_COLORS),
 }
-
-
-def relation(shape1: int, color1: int, shape2: int, color2: int) -> int:
-    """How two objects relate: SAME, BOTH, SHAPE or COLOR."""
-    if shape1 == shape2:
-        return SAME if color1 == color2 else COLOR
-    return SHAPE if color1 == color2 else BOTH

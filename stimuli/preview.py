@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from samediff_stimuli import tasks
-from samediff_stimuli.recipe import Recipe
+from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Table
 
 THUMB = 150  # pixels
@@ -69,6 +69,8 @@ def sheet_of_recipe(recipe: Recipe) -> Image.Image:
 
 def save(picture: Image.Image, path: Path) -> None:
     """Write a picture as PNG, under a temporary name first."""
+    if path.is_dir() or not path.name:
+        raise InputError(f"{path} is a folder; give a file name for the picture")
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         picture.save(temporary, format="PNG")

@@ -49,15 +49,23 @@ class SplitReader:
         """All columns of all rows, without images."""
         for shard in np.flatnonzero(~self._loaded).tolist():
             self._load(shard)
-        return Table(self._columns)
+        columns = {name: values.view() for name, values in self._columns.items()}
+        for values in columns.values():
+            values.flags.writeable = False
+        return Table(columns)
 
     def checked(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """Row numbers in [0, n), negative ones counted from the end.
 
         Raises:
-            IndexError: out of range.
+            IndexError: out of range, or not integers.
         """
-        rows = np.asarray(indices, dtype=np.int64)
+        given = np.asarray(indices)
+        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+            raise IndexError(f"rows must be a list of integers, not {given.dtype} {given.shape}")
+        if given.dtype == np.uint64 and given.size and int(given.max()) > np.iinfo(np.int64).max:
+            raise IndexError(f"index out of range; the split has rows 0 .. {len(self) - 1}")
+        rows = given.astype(np.int64)
         rows = np.where(rows < 0, rows + len(self), rows)
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"index out of range; the split has rows 0 .. {len(self) - 1}")
@@ -78,7 +86,7 @@ class SplitReader:
             out: (n, height, width, 3) uint8, C-contiguous.
         """
         which, local = self._locate(rows)
-        flat = out.reshape(len(out), -1)
+        flat = out.reshape(len(out), int(np.prod(out.shape[1:])))
         for shard, row, target in zip(which.tolist(), local.tolist(), flat, strict=True):
             self._readers[shard].read_one(row, target)
 

@@ -8,6 +8,7 @@ No HDF5 handle stays open, so readers pickle and survive fork, spawn and forkser
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ from samediff_stimuli.table import Column, Table
 IMAGE = "image"
 LIBVER = ("v110", "v110")  # pinned: the same bytes from every HDF5 library that can write it
 _MAX_PIXELS = 1 << 26
+_NOT_DAMAGE = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ENOMEM)
 _GROWTH = 1 << 24  # bytes by which a file in the making grows
 
 
@@ -219,6 +221,8 @@ class ShardReader:
             with h5py.File(self.path, "r") as file:
                 found = _load(file, self.path)
         except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+            if getattr(error, "errno", None) in _NOT_DAMAGE:
+                raise
             reason = str(error).splitlines()[0]
             raise DamagedError(f"{self.path} is not a readable shard: {reason}") from error
         opened = self.__dict__.setdefault("_opened", found)  # atomic: another thread may be first

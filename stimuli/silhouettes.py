@@ -1,9 +1,10 @@
 """Twenty silhouettes of our own drawing: 16 for training and 4 for out-of-distribution sets.
 
 Each is a vector outline on a 240 x 240 canvas (origin top-left, x right, y down), filled solid.
-At 24, 21 and 12 px each inks 4/9 of its square to within 3 px and touches all four sides, so that
-neither ink nor bounding box tells one from another; each is one 4-connected piece; and any two
-differ by at least 0.43 of their ink under every rotation, mirror and shift of up to 1 px.
+At every size all ink the same number of pixels, 4/9 of their square. At 24, 21 and 12 px each
+touches all four sides, so that neither ink nor bounding box tells one from another; each is one
+4-connected piece; and any two differ by at least 0.43 of their ink under every rotation, mirror and
+shift of up to 1 px.
 """
 
 from __future__ import annotations
@@ -220,12 +221,18 @@ def _covers(
     return inside | outline
 
 
+def ink_of(size: int) -> int:
+    """Pixels that every silhouette inks in a square of size x size: 4/9 of it, rounded."""
+    return (8 * size * size + 9) // 18
+
+
 @lru_cache(maxsize=256)
 def rasterise(index: int, size: int) -> NDArray[np.bool_]:
-    """One silhouette in pixels: ink where the pixel's centre is in a part and in no hole.
+    """One silhouette in pixels, exactly `ink_of(size)` of them.
 
-    Outlines belong to their part or hole. The arithmetic is in integers alone (canvas units
-    times 2 * size), so the bytes are the same on every machine.
+    Ink is where the pixel's centre is inside; then the least covered ink pixels go, or the most
+    covered others come, until the count is right (at 24, 21 and 12 px that is 3 pixels at most).
+    The arithmetic is in integers alone, so the bytes are the same on every machine.
 
     Args:
         index: Silhouette, in [0, 20): 0-15 training, 16-19 out of distribution.
@@ -241,6 +248,22 @@ def rasterise(index: int, size: int) -> NDArray[np.bool_]:
         raise ValueError(f"a silhouette needs at least {SMALLEST} px, got {size}")
     if not 0 <= index < len(SILHOUETTES):
         raise ValueError(f"silhouette index must be in [0, {len(SILHOUETTES)}), got {index}")
+    fine = inside(index, size * _FINE).reshape(size, _FINE, size, _FINE)
+    rank = inside(index, size) * (_FINE**2 + 1) + fine.sum(axis=(1, 3))
+    ink = np.zeros((size, size), dtype=np.bool_)
+    ink.reshape(-1)[np.argsort(-rank, axis=None, kind="stable")[: ink_of(size)]] = True
+    ink.flags.writeable = False
+    return ink
+
+
+_FINE = 8  # subdivisions of a pixel's side when its coverage is counted
+
+
+def inside(index: int, size: int) -> NDArray[np.bool_]:
+    """(size, size) bool: whether a pixel's centre is in a part and in no hole.
+
+    Outlines belong to their part or hole. Integer arithmetic (canvas units times 2 * size).
+    """
     centres = (2 * np.arange(size, dtype=np.int64) + 1) * CANVAS
     x, y = centres[None, :], centres[:, None]
     ink = np.zeros((size, size), dtype=np.bool_)
@@ -248,7 +271,6 @@ def rasterise(index: int, size: int) -> NDArray[np.bool_]:
         ink |= _covers(part, x, y, 2 * size)
     for hole in SILHOUETTES[index].holes:
         ink &= ~_covers(hole, x, y, 2 * size)
-    ink.flags.writeable = False
     return ink
 
 

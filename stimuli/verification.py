@@ -41,7 +41,9 @@ class Report:
     problems: tuple[str, ...]
 
 
-def verify(folder: Path, everything: bool, on_rows: Callable[[int], None]) -> Report:
+def verify(
+    folder: Path, everything: bool = False, on_rows: Callable[[int], None] = lambda rows: None
+) -> Report:
     """Check a dataset folder against its manifest and its recipe.
 
     Args:
@@ -72,6 +74,11 @@ def verify(folder: Path, everything: bool, on_rows: Callable[[int], None]) -> Re
 
 
 def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
+    listed = {file.path for file in manifest.files()}
+    for top in ("hdf5", "data"):
+        for path in sorted((folder / top).rglob("*")):
+            if path.is_file() and path.relative_to(folder).as_posix() not in listed:
+                yield f"{path}: the manifest does not list this file"
     for file in manifest.files():
         path = folder / file.path
         try:

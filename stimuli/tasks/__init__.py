@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import operator
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -175,7 +176,7 @@ def design(recipe: Recipe, split: str, rows: Sequence[int] | slice) -> Table:
     Args:
         recipe: what to make.
         split: split name.
-        rows: row numbers in any order, at least one, or a slice as of a list.
+        rows: row numbers in any order, at least one, or a slice, cut as a list would cut it.
 
     Raises:
         InputError: a row that the split does not have, or no rows.
@@ -186,6 +187,7 @@ def design(recipe: Recipe, split: str, rows: Sequence[int] | slice) -> Table:
         if step == 1 and start < stop:
             return task.design(recipe, split, start, stop)
         rows = range(start, stop, step)
+    rows = [operator.index(row) for row in rows]  # arrays and tensors of integers, too
     if not rows:
         raise InputError(f"no rows asked for; {split} has rows 0 .. {n_rows - 1}")
     for row in rows:

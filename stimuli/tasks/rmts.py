@@ -65,8 +65,9 @@ def display_kind_of(group: Ints) -> Ints:
 def _display_round(recipe: Recipe, split: str, number: int) -> Ints:
     """(n, 2) object indices: the display pairs of one round of n groups.
 
-    A display pair never shows the sample pair's objects, and the object that the same display
-    doubles is never the one that the same sample doubles.
+    A display pair shares no object with its group's sample pair, so that no object common to both
+    tells anything. Where one would, it changes places with the display pair of another row of the
+    same half of the round and the same kind, which keeps the round's balance.
     """
     pool = aligned.pool_of(recipe, split, GROUP)
     n = len(pool.objects)
@@ -76,12 +77,35 @@ def _display_round(recipe: Recipe, split: str, number: int) -> Ints:
     sample = aligned.pairs_of(pool, key, aligned.kind_of(groups), *bounds)
     for attempt in range(_MAX_TRIES):
         key = rng.stream_key(aligned.key_of(recipe, split, "display"), attempt)
-        display = aligned.pairs_of(pool, key, display_kind_of(groups), *bounds)
-        clash = display[:, 0] == sample[:, 0]
-        clash |= (np.sort(display) == np.sort(sample)).all(axis=1)
-        if not clash.any():
+        display = aligned.pairs_of(pool, key, display_kind_of(groups), *bounds).copy()
+        if _part(display, sample, display_kind_of(groups)):
             return display
     raise RuntimeError(f"no display pairs for round {number} of {split} in {_MAX_TRIES} tries")
+
+
+def _part(display: Ints, sample: Ints, kind: Ints) -> bool:
+    """Swap rows of display, within halves and kinds, until none shares an object with its sample.
+
+    Returns:
+        Whether that was possible.
+    """
+    half = len(kind) // 2
+    for row in range(len(kind)):
+        if not set(display[row]) & set(sample[row]):
+            continue
+        first = row // half * half
+        for other in range(first, first + half):
+            if kind[other] != kind[row]:
+                continue
+            shared = set(display[other]) & set(sample[row]) or set(display[row]) & set(
+                sample[other]
+            )
+            if not shared:
+                display[[row, other]] = display[[other, row]]
+                break
+        else:
+            return False
+    return True
 
 
 def _displays(recipe: Recipe, split: str, start: int, stop: int) -> Ints:

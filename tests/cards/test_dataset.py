@@ -142,6 +142,50 @@ def test_folders_of_others_are_not_touched(tmp_path, copied):
     assert contents(copied) == before
 
 
+def test_wanting_a_mirror_deletes_nothing(copied):
+    """The same set with or without its mirror is refused, not replaced; strangers stay."""
+    recipe = load(copied).recipe
+    before = contents(copied)
+    with pytest.raises(InputError, match="this dataset with its Parquet mirror"):
+        generate(recipe, copied, parquet=False)
+    deep = next((copied / "data").iterdir()) / "mine.txt"
+    deep.write_text("keep")
+    with pytest.raises(InputError, match=r"also holds 'data/.*mine\.txt'"):
+        generate(recipe, copied, parquet=False, overwrite=True)
+    deep.unlink()
+    assert contents(copied) == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_a_lost_manifest_can_be_overwritten(copied, damage):
+    """A set whose manifest is lost is recognised, and --overwrite makes it whole again."""
+    before, recipe = contents(copied), load(copied).recipe
+    if damage == "missing":
+        (copied / "manifest.json").unlink()
+    else:
+        (copied / "manifest.json").write_text('{"manifest"')
+    with pytest.raises(InputError, match="manifest is missing or damaged; .*--overwrite"):
+        generate(recipe, copied)
+    generate(recipe, copied, workers=1, overwrite=True)
+    assert contents(copied) == before
+
+
+def test_an_overwrite_killed_at_once_clears_the_old_set(copied, monkeypatch):
+    """Killed just after it claimed the folder, an overwriting run leaves no trace of the old."""
+    from samediff_stimuli.cards import folder
+
+    options = AlignedOptions(patch_size=16, train=8, validation=0, test=0, ood=0)
+    other = make_recipe("discrimination", 1, options)
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "_say_cleared", lambda *arguments: 1 / 0)
+        patch.setattr(folder.shutil, "rmtree", lambda *arguments, **more: None)
+        with pytest.raises(ZeroDivisionError):
+            generate(other, copied, workers=1, overwrite=True)
+    generate(other, copied, workers=1)
+    assert {path.name for path in (copied / "hdf5").iterdir()} == {"discrimination-p16"}
+    assert not verify(copied).problems
+
+
 def test_without_parquet(tmp_path):
     """--no-parquet writes no mirror, and the card points at the shards instead."""
     recipe = make_recipe("rmts", 0, AlignedOptions(train=8, validation=0, test=0, ood=0))
@@ -190,7 +234,7 @@ def test_estimate_is_near_the_truth(made):
     assert abs(guess.n_bytes / (1600 * per_image) - 1) < 0.2
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "delete", "swap", "column"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete", "swap", "column", "stray"])
 def test_verify_finds_damage(copied, damage):
     """Every kind of damage to a shard is found and named."""
     shards = sorted((copied / "hdf5").rglob("*.h5"))
@@ -203,6 +247,9 @@ def test_verify_finds_damage(copied, damage):
         victim.write_bytes(data[:-100])
     elif damage == "delete":
         victim.unlink()
+    elif damage == "stray":
+        victim = victim.with_name("train-00007-of-00009.h5")
+        victim.write_bytes(data)
     elif damage == "swap":
         victim.write_bytes(next(p for p in shards if p.name.startswith("test")).read_bytes())
     else:

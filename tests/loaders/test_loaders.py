@@ -63,6 +63,36 @@ def test_items(folder):
         data[1800]
 
 
+def test_indices_must_be_integers(folder):
+    """Masks, floats and strings are refused, not taken for row numbers; no rows are no images."""
+    data = StimulusDataset(folder, "validation")
+    for wrong in ([True, False], [1.5], ["3"], [[1, 2]], [2**63]):
+        with pytest.raises(IndexError):
+            data.batch(wrong)
+    with pytest.raises(IndexError, match="list of integers"):
+        data.batch(data.labels == 1)
+    assert data.batch([])[0].shape == (0, 3, 224, 224)
+    assert torch.equal(data.batch(torch.tensor([3, 1]))[0], data.batch([3, 1])[0])
+    with pytest.raises(ValueError, match="read-only"):
+        data.table["label"][0] = 7
+
+
+def test_batch_memory_is_never_reused_while_in_use(folder):
+    """Whatever still refers to a batch keeps it: a row, an array, a slice, a list of items."""
+    data = StimulusDataset(folder, "train")
+    truth = all_images(folder, "train")[0]
+    kept = []
+    for number in range(40):
+        rows = range(number * 8, number * 8 + 8)
+        batch = data.batch(rows)[0]
+        kept.append((rows[3], [batch[3], batch.numpy()[3], batch[2:5, :, ::2][1]][number % 3]))
+        del batch
+    for number, (row, part) in enumerate(kept):
+        wanted = truth[row] if number % 3 < 2 else truth[row][:, ::2]
+        assert torch.equal(torch.as_tensor(part), wanted)
+    assert len(data._buffers._arrays) <= 8
+
+
 def test_columns_and_transform(folder):
     """With columns an item is a dict; a transform sees every image."""
     columns = ["label", "shape", "box"]
@@ -191,6 +221,13 @@ def test_stream_arguments(folder):
         StimulusStream(recipe, "ood")
     with pytest.raises(InputError, match="unknown column"):
         StimulusStream(recipe, columns=["nose"])
+    with pytest.raises(InputError, match="batch_size 0 is out of range"):
+        StimulusStream(recipe, "validation", batch_size=0)
+    with pytest.raises(InputError, match="batch 12 is out of range"):
+        StimulusStream(recipe, "validation", batch_size=4).batch(12)
+    few = AlignedOptions(image_size=64, jitter=0, train=8, validation=0, test=0, ood=0)
+    with pytest.raises(InputError, match="all unique stimuli are used up"):
+        StimulusStream(make_recipe("discrimination", 0, few)).batch(1000)
 
 
 @pytest.mark.parametrize("patch_size", [14, 16, 32, 8])

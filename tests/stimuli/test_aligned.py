@@ -124,14 +124,6 @@ def test_rmts_cases_are_equal_and_crossed():
         assert joint.max() - joint.min() <= 1
 
 
-def test_rmts_display_is_not_its_sample():
-    """Display and sample never show the same pair of objects."""
-    _, tables = whole("rmts", "p32-c32")
-    for table in tables.values():
-        things = np.sort(identity(table).reshape(-1, 2, 2), axis=-1)
-        assert not (things[:, 0] == things[:, 1]).all(axis=1).any()
-
-
 def test_first_and_second_object_are_exchangeable():
     """Which object is listed first tells nothing about the side it stands on or its turn."""
     _, tables = whole("discrimination", "p32")
@@ -180,6 +172,25 @@ def test_low_level_statistics_do_not_tell(name, variant):
         bound = 4 * np.sqrt((len(label) + 1) / (12 * (len(label) / 2) ** 2))
         for what, score in scores.items():
             assert abs(auc(score, label) - 0.5) < bound, (split, what, auc(score, label))
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("variant", ["p32", "p14", "p16-m1"])
+def test_total_ink_is_a_constant(name, variant):
+    """Every stimulus has the same ink, so that not even its spread or parity tells the label."""
+    recipe, tables = whole(name, variant)
+    ink = silhouettes.masks(recipe.options.object_size).sum(axis=(1, 2))
+    totals = [np.unique(ink[table["shape"]].sum(axis=1)) for table in tables.values()]
+    assert len(np.unique(np.concatenate(totals))) == 1
+
+
+def test_rmts_pairs_share_no_object():
+    """Display and sample are disjoint, so that no common object tells the relation."""
+    for variant in ("p32", "p32-c32"):
+        _, tables = whole("rmts", variant)
+        for table in tables.values():
+            things = identity(table)
+            assert not (things[:, :2, None] == things[:, None, 2:]).any()
 
 
 def test_noise_is_the_papers():
@@ -253,6 +264,7 @@ def test_more_stimuli_than_exist_are_refused():
         ({"train": -2}, "train -2 is out of range"),
         ({"object_patches": 8}, "object_patches 8 is out of range; legal: 1 .. 7"),
         ({"train": 6.5}, "train 6.5 is out of range"),
+        ({"combinations": 32.0}, "combinations 32.0 is not legal"),
     ],
 )
 def test_illegal_options(options, says):
@@ -279,6 +291,33 @@ def test_silhouettes_fill_their_square():
         masks = silhouettes.masks(size)
         assert masks.any(axis=1)[:, [0, -1]].all()
         assert masks.any(axis=2)[:, [0, -1]].all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patch_size": 224},
+        {"image_size": 1024, "patch_size": 8},
+        {"image_size": 224, "patch_size": 1, "object_patches": 12},
+    ],
+)
+def test_too_few_or_too_many_positions(options):
+    """A grid with one position, or more than memory is spent on, is refused before it is made."""
+    with pytest.raises(InputError, match="positions for objects; legal: 2"):
+        make_recipe("discrimination", 0, AlignedOptions(**options))
+
+
+def test_rows_may_be_arrays():
+    """design and render take lists, slices, ranges, arrays and tensors of row numbers."""
+    import torch
+
+    recipe = make_recipe("rmts", 0)
+    wanted = tasks.render(recipe, "test", [3, 4, 5])
+    for rows in (slice(3, 6), range(3, 6), np.arange(3, 6), torch.arange(3, 6)):
+        assert np.array_equal(tasks.render(recipe, "test", rows), wanted)
+    assert tasks.design(recipe, "test", slice(None)).n_rows == 6400
+    with pytest.raises(InputError, match="no rows asked for"):
+        tasks.design(recipe, "test", [])
 
 
 def test_options_are_frozen():

@@ -125,6 +125,33 @@ def test_mistakes(arguments, says, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_from_inside_the_folder(copied, monkeypatch):
+    """preview . and train . write beside the folder; a folder is no picture file."""
+    monkeypatch.chdir(copied)
+    done = run("preview", ".")
+    assert done.exit_code == 0, done.stderr
+    assert (copied.parent / "copied-preview.png").is_file()
+    assert run("preview", ".", "--out", ".").exit_code == 2
+    done = run("train", ".", "--lr", "nan")
+    assert done.exit_code == 2
+    assert "lr nan is out of range" in done.stderr
+    assert not (copied.parent / "copied-run").exists()
+
+
+def test_next_commands_are_quoted(tmp_path, monkeypatch):
+    """What generate says to type next works for awkward folder names."""
+    import shlex
+
+    monkeypatch.chdir(tmp_path)
+    sizes = ["--train", 8, "--validation", 0, "--test", 0, "--ood", 0]
+    out = "my 'odd' dir"
+    done = run("generate", "--task", "rmts", "--seed", 0, "--workers", 1, f"--out={out}", *sizes)
+    lines = done.stdout.split("Next:")[1].strip().splitlines()
+    assert shlex.split(lines[0]) == ["samediff-stimuli", "verify", out]
+    code = shlex.split(lines[3])[2]
+    exec(compile(code, "next", "exec"), {})
+
+
 def test_failed_verify_is_exit_code_1(copied):
     """verify names the damaged file and exits with 1."""
     victim = next((copied / "hdf5").rglob("train-*.h5"))
