@@ -164,7 +164,7 @@ def test_a_lost_manifest_can_be_overwritten(copied, damage):
         (copied / "manifest.json").unlink()
     else:
         (copied / "manifest.json").write_text('{"manifest"')
-    with pytest.raises(InputError, match="manifest is missing or damaged; .*--overwrite"):
+    with pytest.raises(InputError, match=r"manifest is missing or damaged; .*--overwrite"):
         generate(recipe, copied)
     generate(recipe, copied, workers=1, overwrite=True)
     assert contents(copied) == before
