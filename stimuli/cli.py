@@ -212,8 +212,9 @@ def generate(
     for split in splits:
         click.echo(f"  {split.name:<18} {split.rows:>9,}  {split.about}")
     click.echo(f"content digest {made.digest()}")
-    load = f"from datasets import load_dataset; print(load_dataset({named!r}))"
-    first = f"D({named!r}, {splits[0].name!r})"
+    quoted = json.dumps(named, ensure_ascii=False)
+    load = f"from datasets import load_dataset; print(load_dataset({quoted}))"
+    first = f'D({quoted}, "{splits[0].name}")'
     read = f"from samediff_stimuli.loaders import StimulusDataset as D; print(len({first}))"
     click.echo("\nNext:")
     for command in ("verify", "train"):
