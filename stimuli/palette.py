@@ -1,7 +1,7 @@
 """Twenty flat colours: 16 for training and 4 for out-of-distribution sets.
 
-Means are those of Lepori et al. 2024 (their released code; section A4 of the paper's data
-description: 16 swatches and four novel colours). Names are ours. An object's pixels are
+Means are those of Lepori et al. 2024 (arXiv 2406.15955; the colour table of the released code).
+Names are ours. An object's pixels are
 N(mean, sd 10) per channel, clipped to [0, 250], so that no object pixel is background white.
 """
 
