@@ -125,6 +125,14 @@ def objects_of(recipe: Recipe, split: str) -> ObjectSet:
     return held_out if split == "test_compositional" else seen
 
 
+def grid_of(recipe: Recipe, *, reserved: bool) -> Grid:
+    """The recipe's patch grid, with or without patches reserved for a display pair."""
+    chosen = options_of(recipe)
+    side = chosen.image_size // chosen.patch_size
+    span = int(chosen.object_patches or 0)
+    return Grid(side=side, patch=chosen.patch_size, span=span, reserved=reserved)
+
+
 def key_of(recipe: Recipe, split: str, purpose: str) -> int:
     """The Philox key of one purpose in one split."""
     return rng.stream_key(FORMAT_VERSION, recipe.seed, recipe.task, split, purpose)
@@ -226,10 +234,8 @@ def scene_columns(recipe: Recipe, grid: Grid, patch: Ints, jitter: Ints) -> dict
 def admits(recipe: Recipe, split: str, row: Mapping[str, Any]) -> bool:
     """The split's predicate: every object is of the split's set, whole inside its box of patches,
     and no two boxes share a patch."""
-    chosen = options_of(recipe)
-    members = objects_of(recipe, split)
-    side = chosen.image_size // chosen.patch_size
-    grid = Grid(side=side, patch=chosen.patch_size, span=int(chosen.object_patches or 0))
+    chosen, members = options_of(recipe), objects_of(recipe, split)
+    grid = grid_of(recipe, reserved=False)
     known = all(members.contains(s, c) for s, c in zip(row["shape"], row["color"], strict=True))
     seen: set[int] = set()
     for patch, (x0, y0, x1, y1) in zip(row["patch"], row["box"], strict=True):

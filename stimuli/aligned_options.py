@@ -12,7 +12,7 @@ from samediff_stimuli.recipe import InputError, Options, Recipe, option
 from samediff_stimuli.table import Column
 
 MAX_IMAGE = 1024
-MIN_OBJECT = 8
+MIN_OBJECT = silhouettes.SMALLEST
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Twenty flat colours: 16 for training and 4 for out-of-distribution sets.
 
 Means are those of Lepori et al. 2024 (arXiv 2406.15955; the colour table of the released code).
-Names are ours. An object's pixels are
-N(mean, sd 10) per channel, clipped to [0, 250], so that no object pixel is background white.
+Names are ours. An object's pixels are N(mean, sd 10) per channel, clipped to [0, 250], so that no
+object pixel is background white.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-N_TRAIN = 16
 N_OOD = 4
 BACKGROUND = 255
 NOISE_SD = 10

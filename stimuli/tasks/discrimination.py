@@ -31,9 +31,7 @@ COLUMNS = (
 
 def grid_of(recipe: Recipe) -> Grid:
     """The patch grid, with no reserved patches."""
-    chosen = aligned_options.options_of(recipe)
-    side = chosen.image_size // chosen.patch_size
-    return Grid(side=side, patch=chosen.patch_size, span=int(chosen.object_patches or 0))
+    return aligned.grid_of(recipe, reserved=False)
 
 
 def splits(recipe: Recipe) -> tuple[Split, ...]:

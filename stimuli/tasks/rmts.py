@@ -44,10 +44,7 @@ COLUMNS = (
 
 def grid_of(recipe: Recipe) -> Grid:
     """The patch grid, with the display pair's patches reserved."""
-    chosen = aligned_options.options_of(recipe)
-    side = chosen.image_size // chosen.patch_size
-    span = int(chosen.object_patches or 0)
-    return Grid(side=side, patch=chosen.patch_size, span=span, reserved=True)
+    return aligned.grid_of(recipe, reserved=True)
 
 
 def splits(recipe: Recipe) -> tuple[Split, ...]:
