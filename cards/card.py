@@ -55,9 +55,9 @@ def card(manifest: Manifest) -> str:
         "## Balance",
         "Counts of every class in every split, made from the scenes. Per-object columns give the "
         "smallest and the largest count over the classes that occur.",
-        _balance(task.columns, counts),
+        _balance(task.columns(recipe), counts),
         "## Columns",
-        _columns(task.columns, task.image_shape(recipe)),
+        _columns(task.columns(recipe), task.image_shape(recipe)),
         "## Deliberate departures",
         f"This set follows {REFERENCES[task.source]} except in this:",
         "\n".join(f"- {departure}" for departure in task.departures),
@@ -121,7 +121,9 @@ def _yaml(manifest: Manifest) -> str:
     image_shape = task.image_shape(manifest.recipe)
     info = {
         "config_name": name,
-        "features": _yaml_features(task.columns, image_shape if not mirrored else None),
+        "features": _yaml_features(
+            task.columns(manifest.recipe), image_shape if not mirrored else None
+        ),
         "splits": [_split_info(manifest, split) for split in splits],
     }
     total = sum(split.rows for split in splits)

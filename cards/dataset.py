@@ -58,7 +58,7 @@ def generate(
         on_rows(sum(shard.rows for shard in done.shards))
         return done
     folder.prepare(out, recipe, parquet)
-    mirror = ParquetMirror(tasks.get(recipe.task).columns) if parquet else None
+    mirror = ParquetMirror(tasks.get(recipe.task).columns(recipe)) if parquet else None
     shards = engine.run(recipe, out, workers, mirror, on_rows)
     made = _finish(out, recipe, tuple(shards))
     shutil.rmtree(out / engine.PARTIAL)
@@ -98,7 +98,7 @@ _SAMPLE = 64  # rows of each split that an estimate makes
 def estimate(recipe: Recipe, workers: int, parquet: bool) -> Estimate:
     """Make a few rows of each split in a temporary folder, and scale them up."""
     task = tasks.get(recipe.task)
-    mirror = ParquetMirror(task.columns) if parquet else None
+    mirror = ParquetMirror(task.columns(recipe)) if parquet else None
     shards, name = engine.plan(recipe), task.name_of(recipe)
     n_bytes = seconds = 0.0
     with tempfile.TemporaryDirectory() as temporary:

@@ -59,7 +59,7 @@ class StimulusDataset(Dataset[Any]):
         self._reader = SplitReader(self.path, self.manifest, split)
         task = tasks.get(self.recipe.task)
         self._buffers = Buffers(task.image_shape(self.recipe))
-        known = [column.name for column in task.columns]
+        known = [column.name for column in task.columns(self.recipe)]
         for name in columns or ():
             if name not in known:
                 raise InputError(f"unknown column {name!r}; known: {', '.join(known)}")
@@ -118,7 +118,8 @@ class StimulusDataset(Dataset[Any]):
     def instances(self, indices: Sequence[int]) -> Tensor:
         """(n, height, width) uint8 instance maps: 0 background, j for object j - 1."""
         scenes = self.table.rows(self._reader.checked(indices))
-        return torch.from_numpy(tasks.get(self.recipe.task).instances(self.recipe, scenes))
+        task = tasks.get(self.recipe.task)
+        return torch.from_numpy(task.instances(self.recipe, self.split, scenes))
 
     def _read(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """Images (n, 3, height, width) uint8 and the wanted columns (n, ...) int64."""

@@ -58,7 +58,7 @@ class StimulusStream(IterableDataset[Batch]):
         rows = tasks.split_of(recipe, split).rows
         self.n_batches = None if split == "train" else -(-rows // batch_size)
         self.n_rows = None if split == "train" else rows
-        known = [column.name for column in self.task.columns]
+        known = [column.name for column in self.task.columns(recipe)]
         for name in columns or ():
             if name not in known:
                 raise InputError(f"unknown column {name!r}; known: {', '.join(known)}")

@@ -17,7 +17,7 @@ from samediff_stimuli import matching, objects, rng
 from samediff_stimuli.aligned_options import AlignedOptions, options_of
 from samediff_stimuli.grid import Grid
 from samediff_stimuli.objects import KINDS, ObjectSet
-from samediff_stimuli.recipe import FORMAT_VERSION, InputError, Recipe
+from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.tasks import Split
 
 Ints = NDArray[np.int64]
@@ -59,13 +59,14 @@ def splits(recipe: Recipe, grid: Grid, group: int) -> tuple[Split, ...]:
     ]
     if held_out:
         about = f"both objects of every pair are among the {held_out} held-out combinations"
-        made.append(Split(name="test_compositional", rows=chosen.test, about=about))
+        made.append(Split(name="test_compositional", rows=chosen.test, about=about, held_out=True))
     for name, what in (
         ("ood_shape", "4 novel shapes in the 16 training colours"),
         ("ood_color", "the 16 training shapes in 4 novel colours"),
         ("ood_shape_color", "4 novel shapes in 4 novel colours"),
     ):
-        made.append(Split(name=name, rows=chosen.ood, about=f"{what}: none seen in training"))
+        about = f"{what}: none seen in training"
+        made.append(Split(name=name, rows=chosen.ood, about=about, held_out=True))
     made = [split for split in made if split.rows]
     positions = len(grid.positions())
     if positions < 2 or positions > MAX_POSITIONS:
@@ -133,11 +134,6 @@ def grid_of(recipe: Recipe, *, reserved: bool) -> Grid:
     return Grid(side=side, patch=chosen.patch_size, span=span, reserved=reserved)
 
 
-def key_of(recipe: Recipe, split: str, purpose: str) -> int:
-    """The Philox key of one purpose in one split."""
-    return rng.stream_key(FORMAT_VERSION, recipe.seed, recipe.task, split, purpose)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Groups:
     """The matched groups of a run of rows: one different pair each, and where it stands.
@@ -199,7 +195,7 @@ def groups(recipe: Recipe, grid: Grid, split: str, group: int, start: int, stop:
     n = len(pool.objects)
     number = np.arange(start, stop)
     everywhere = whole_rounds(n, start, stop)
-    key = key_of(recipe, split, "pairs")
+    key = recipe.key(split, "pairs")
     pairs = pairs_of(pool, key, kind_of(everywhere), start, stop)
     doubled = pairs[:, 0]
     all_pairs, offsets = grid.pairs(), (options_of(recipe).room + 1) ** 4
@@ -207,12 +203,12 @@ def groups(recipe: Recipe, grid: Grid, split: str, group: int, start: int, stop:
     if int(turn[-1]) >= len(all_pairs) * offsets:
         raise InputError(f"{split}: all unique stimuli are used up before row {stop * group}")
     shared = pool.objects.name
-    key = key_of(recipe, shared, "positions")
+    key = recipe.key(shared, "positions")
     where = rng.permute(key, turn % len(all_pairs), len(all_pairs), doubled)
     cycle = turn // len(all_pairs)
     tweak = doubled * len(all_pairs) + where
-    jitter = rng.permute(key_of(recipe, shared, "jitter"), cycle, offsets, tweak)
-    flip = rng.mix(key_of(recipe, shared, "sides"), where) >> np.uint64(63)
+    jitter = rng.permute(recipe.key(shared, "jitter"), cycle, offsets, tweak)
+    flip = rng.mix(recipe.key(shared, "sides"), where) >> np.uint64(63)
     patch = np.where(flip[:, None] > 0, all_pairs[where][:, ::-1], all_pairs[where])
     return Groups(number=number, pairs=pairs, patch=patch, jitter=unravel(recipe, jitter))
 

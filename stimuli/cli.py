@@ -70,27 +70,40 @@ def _task_options() -> Iterator[click.Option]:
     """One option for each field of any task's options; None means the task's default."""
     from samediff_stimuli import tasks
 
-    seen: dict[str, list[str]] = {}
-    fields: dict[str, tuple[Any, str]] = {}
+    found: dict[str, dict[str, tuple[Any, str, Any]]] = {}
     for task in tasks.registry().values():
         hints = typing.get_type_hints(task.options)
-        for field in dataclasses.fields(task.options):
-            seen.setdefault(field.name, []).append(task.name)
-            default = "" if field.default is None else f" (default {field.default})"
-            about = field.metadata["about"]
-            help_line = f"{about[:1].upper()}{about[1:]}{default}."
-            fields[field.name] = (hints[field.name], help_line)
-    everywhere = len(tasks.registry())
-    for name, (hint, about) in fields.items():
-        only = "" if len(seen[name]) == everywhere else f" [{', '.join(seen[name])}]"
+        for spec in dataclasses.fields(task.options):
+            if not spec.metadata.get("derived"):
+                meaning = hints[spec.name], spec.metadata["about"], spec.default
+                found.setdefault(spec.name, {})[task.name] = meaning
+    for name, by_task in found.items():
         flag = f"--{name.replace('_', '-')}"
-        yield click.Option([flag], type=_plain(hint), default=None, help=about + only)
+        hint = next(iter(by_task.values()))[0]
+        flags = [f"{flag}/--no-{flag[2:]}"] if hint is bool else [flag]
+        kind = None if hint is bool else _plain(hint)
+        text = _help(by_task, everywhere=len(by_task) == len(tasks.registry()))
+        yield click.Option(flags, type=kind, default=None, help=text)
+
+
+def _help(by_task: dict[str, tuple[Any, str, Any]], everywhere: bool) -> str:
+    """The help of an option: what it means to most tasks, its defaults, and who has it."""
+    meanings = list(by_task.values())
+    _, about, usual = max(meanings, key=meanings.count)
+    others = {task: default for task, (_, _, default) in by_task.items() if default != usual}
+    defaults = [str(usual)] if usual not in (None, False) else []
+    defaults += [f"{task}: {default}" for task, default in others.items()]
+    text = f"{about[:1].upper()}{about[1:]}"
+    text += f" (default {'; '.join(defaults)})." if defaults else "."
+    return text if everywhere else f"{text} [{', '.join(by_task)}]"
 
 
 def _plain(hint: Any) -> Any:
-    """The type of an option, None left out."""
+    """The type of an option, None left out; a choice for a Literal."""
     if isinstance(hint, types.UnionType):
-        return next(arg for arg in typing.get_args(hint) if arg is not type(None))
+        return _plain(next(arg for arg in typing.get_args(hint) if arg is not type(None)))
+    if typing.get_origin(hint) is typing.Literal:
+        return click.Choice(typing.get_args(hint))
     return hint
 
 
@@ -98,7 +111,8 @@ def _recipe(task: str, seed: int, given: dict[str, Any]) -> Recipe:
     from samediff_stimuli import tasks
 
     chosen = tasks.get(task)
-    own = {field.name for field in dataclasses.fields(chosen.options)}
+    specs = dataclasses.fields(chosen.options)
+    own = {field.name for field in specs if not field.metadata.get("derived")}
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:
         if name not in own:
@@ -254,7 +268,7 @@ def show(task: str, seed: int, split: str, index: int, png: Path | None, **given
     table = tasks.design(recipe, split, [index])
     row = table.row(0)
     named: dict[str, Any] = {}
-    for column in chosen.columns:
+    for column in chosen.columns(recipe):
         value = row[column.name]
         if column.names:
             value = [column.names[v] for v in value] if column.shape else column.names[value]

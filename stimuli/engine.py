@@ -136,7 +136,8 @@ def make_shard(
             yield image
 
     about = {"recipe": recipe.as_dict(), "split": shard.split, "start": shard.start}
-    written = write_shard(path, table, task.columns, images(), task.image_shape(recipe), about)
+    columns = task.columns(recipe)
+    written = write_shard(path, table, columns, images(), task.image_shape(recipe), about)
     record = ShardRecord(
         split=shard.split,
         start=shard.start,
@@ -152,7 +153,7 @@ def make_shard(
             column.name: np.bincount(
                 table[column.name].reshape(-1), minlength=len(column.names)
             ).tolist()
-            for column in task.columns
+            for column in columns
             if column.names
         },
     )

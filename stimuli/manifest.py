@@ -131,7 +131,7 @@ class Manifest:
             "recipe_digest": self.recipe.digest(),
             "digest": self.digest(),
             "image_shape": list(task.image_shape(self.recipe)),
-            "columns": [dataclasses.asdict(column) for column in task.columns],
+            "columns": [dataclasses.asdict(column) for column in task.columns(self.recipe)],
             "splits": [
                 {**dataclasses.asdict(split), "digest": self.split_digest(split.name)}
                 for split in task.splits(self.recipe)

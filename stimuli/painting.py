@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samediff_stimuli import palette, rng, silhouettes
-from samediff_stimuli.aligned import key_of
 from samediff_stimuli.aligned_options import image_shape, options_of
 from samediff_stimuli.recipe import Recipe
 
@@ -56,7 +55,7 @@ def _objects(
     shape, color = scenes["shape"][part], scenes["color"][part]
     (n, k), size = shape.shape, chosen.drawn
     outside, means = _fill(size)
-    noise = _noise_words(key_of(recipe, split, "noise"), scenes["index"][part], k * size * size * 3)
+    noise = _noise_words(recipe.key(split, "noise"), scenes["index"][part], k * size * size * 3)
     levels = rng.normal_offsets(chosen.noise).take(noise).reshape(n, k, size, size * 3)
     levels += means[color][:, :, None]
     np.clip(levels, 0, palette.CLIP_MAX, out=levels)
@@ -82,7 +81,7 @@ def _noise_words(key: int, index: NDArray[np.int64], count: int) -> NDArray[np.u
     return halves.reshape(len(index), per_image * 16)[:, :count]
 
 
-def instances(recipe: Recipe, scenes: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+def instances(recipe: Recipe, split: str, scenes: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     """(n, height, width) uint8 instance maps: 0 background, j for object j - 1."""
     height, width, _ = image_shape(recipe)
     masks = silhouettes.masks(options_of(recipe).drawn)

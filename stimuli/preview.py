@@ -14,7 +14,7 @@ from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Table
 
 THUMB = 150  # pixels
-PER_LABEL = 4
+PER_ROW = 8
 _GAP, _MARGIN, _CAPTION = 6, 14, 18
 _INK, _GROUND, _FRAME = (40, 40, 40), (236, 236, 236), (180, 180, 180)
 
@@ -34,8 +34,9 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
     """
     task = tasks.get(recipe.task)
     splits = task.splits(recipe)
-    labels = next(column for column in task.columns if column.name == "label").names
-    width = 2 * _MARGIN + len(labels) * PER_LABEL * (THUMB + _GAP) + _MARGIN
+    labels = next(column for column in task.columns(recipe) if column.name == "label").names
+    per_label = max(1, PER_ROW // len(labels))
+    width = 2 * _MARGIN + len(labels) * (per_label * (THUMB + _GAP) + _MARGIN)
     band = 2 * _CAPTION + THUMB + _GAP
     picture = Image.new("RGB", (width, 2 * _MARGIN + len(splits) * band), _GROUND)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
@@ -43,11 +44,11 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
         top = _MARGIN + number * band
         caption = f"{split.name}: {split.rows:,} images; {split.about}"
         draw.text((_MARGIN, top), caption, _INK, font)
-        table = tables(split.name, min(split.rows, 8 * PER_LABEL))
+        table = tables(split.name, min(split.rows, 8 * PER_ROW))
         for side, label in enumerate(labels):
-            left = _MARGIN + side * (PER_LABEL * (THUMB + _GAP) + _MARGIN)
+            left = _MARGIN + side * (per_label * (THUMB + _GAP) + _MARGIN)
             draw.text((left, top + _CAPTION), label, _INK, font)
-            rows = np.flatnonzero(table["label"] == side)[:PER_LABEL].tolist()
+            rows = np.flatnonzero(table["label"] == side)[:per_label].tolist()
             for place, image in enumerate(fetch(split.name, rows)):
                 thumb = Image.fromarray(image).resize((THUMB, THUMB), Image.Resampling.LANCZOS)
                 corner = (left + place * (THUMB + _GAP), top + 2 * _CAPTION)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 FORMAT_VERSION = 1  # raise it with every change of bytes, and list the change under "Data"
@@ -19,10 +19,48 @@ class InputError(ValueError):
 class Options:
     """Base of every task's options: a frozen dataclass whose fields are the CLI's options."""
 
+    @classmethod
+    def names(cls) -> list[str]:
+        """The options that belong to a recipe: all but those that say where something lies."""
+        return [field.name for field in fields(cls) if not field.metadata.get("local")]
 
-def option(default: Any, about: str) -> Any:
-    """A dataclass field with a default and the help line that the CLI and the card show."""
-    return field(default=default, metadata={"about": about})
+    def as_dict(self) -> dict[str, Any]:
+        """The options that belong to a recipe, by name; tuples as lists."""
+        values = {name: getattr(self, name) for name in self.names()}
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+
+
+def option(default: Any, about: str, tag: str | None = None) -> Any:
+    """A dataclass field with a default and the help line that the CLI and the card show.
+
+    Args:
+        default: its default.
+        about: the help line.
+        tag: what names a dataset that departs from the default, before the value; "" for the
+            value alone; None if the option does not show in names.
+    """
+    return field(default=default, metadata={"about": about, "tag": tag})
+
+
+def local_option(about: str) -> Any:
+    """A field that says where something lies on this machine: no part of the recipe's identity."""
+    return field(default=None, compare=False, metadata={"about": about, "local": True})
+
+
+def derived(about: str) -> Any:
+    """A field that follows from a local option, or stands for it: no option of the CLI."""
+    return field(default=None, metadata={"about": about, "derived": True})
+
+
+def tags(options: Options) -> list[str]:
+    """What names a dataset beside its task: the tagged options that are not at their default."""
+    usual = type(options)()
+    found = []
+    for spec in fields(options):
+        tag, value = spec.metadata.get("tag"), getattr(options, spec.name)
+        if tag is not None and value != getattr(usual, spec.name):
+            found.append(tag if isinstance(value, bool) else f"{tag}{value}")
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +90,7 @@ class Recipe:
             "format": FORMAT_VERSION,
             "task": self.task,
             "seed": self.seed,
-            "options": asdict(self.options),
+            "options": self.options.as_dict(),
         }
 
     def canonical_json(self) -> str:
@@ -62,3 +100,9 @@ class Recipe:
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, 64 hex digits."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+    def key(self, split: str, purpose: str) -> int:
+        """The Philox key of one purpose in one split; options do not enter it."""
+        from samediff_stimuli import rng
+
+        return rng.stream_key(FORMAT_VERSION, self.seed, self.task, split, purpose)

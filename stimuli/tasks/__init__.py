@@ -29,11 +29,13 @@ class Split:
         name: e.g. "train".
         rows: number of stimuli, >= 1.
         about: one line for the card: what is in it, what is held out.
+        held_out: whether train's predicate rejects every row of it.
     """
 
     name: str
     rows: int
     about: str
+    held_out: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Task:
         summary: one sentence for `list`, `--help` and the card.
         source: citation key of the paper, a key of `cards.citations`.
         options: the dataclass of this task's options.
-        columns: declared columns, `index` and `label` among them.
+        columns: recipe -> declared columns, `index` and `label` among them.
         group: rows come in matched groups of this many; split sizes are multiples of it.
         variants: options of the paper's own variants, by name; goldens and contract tests use them.
         name_of: recipe -> config and folder name, e.g. "rmts-p16".
@@ -55,7 +57,8 @@ class Task:
         design: (recipe, split, start, stop) -> table of rows [start, stop).
         paint: (recipe, split, table) -> each (height, width, 3) uint8 image in turn; an image is
             good only until the next is asked for.
-        instances: (recipe, table) -> (n, height, width) uint8; 0 background, j for object j - 1.
+        instances: (recipe, split, table) -> (n, height, width) uint8; 0 background, j for object
+            j - 1.
         oracle: (recipe, row) -> label, from the scene alone.
         contains: (recipe, split, row) -> whether the split's predicate admits the scene.
         stimulus: (recipe, row) -> hashable identity of a scene, up to jitter and noise.
@@ -67,7 +70,7 @@ class Task:
     summary: str
     source: str
     options: type[Options]
-    columns: tuple[Column, ...]
+    columns: Callable[[Recipe], tuple[Column, ...]]
     group: int
     variants: Mapping[str, Options]
     name_of: Callable[[Recipe], str]
@@ -75,7 +78,7 @@ class Task:
     splits: Callable[[Recipe], tuple[Split, ...]]
     design: Callable[[Recipe, str, int, int], Table]
     paint: Callable[[Recipe, str, Table], Iterator[NDArray[np.uint8]]]
-    instances: Callable[[Recipe, Table], NDArray[np.uint8]]
+    instances: Callable[[Recipe, str, Table], NDArray[np.uint8]]
     oracle: Callable[[Recipe, Mapping[str, Any]], int]
     contains: Callable[[Recipe, str, Mapping[str, Any]], bool]
     stimulus: Callable[[Recipe, Mapping[str, Any]], tuple[object, ...]]
@@ -149,11 +152,11 @@ def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
             "install the samediff-stimuli release that wrote it"
         )
     cls = get(str(data["task"])).options
-    names = {field.name for field in dataclasses.fields(cls)}
-    given = data["options"]
-    if not isinstance(given, Mapping) or set(given) != names:
+    names, given = cls.names(), data["options"]
+    if not isinstance(given, Mapping) or set(given) != set(names):
         raise InputError(f"recipe options must be exactly {', '.join(sorted(names))}")
-    return make_recipe(str(data["task"]), data["seed"], cls(**given))
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
+    return make_recipe(str(data["task"]), data["seed"], cls(**values))
 
 
 def split_of(recipe: Recipe, name: str) -> Split:

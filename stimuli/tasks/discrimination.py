@@ -51,7 +51,7 @@ def design(recipe: Recipe, split: str, start: int, stop: int) -> Table:
     made = aligned.groups(recipe, grid_of(recipe), split, GROUP, first, -(-stop // GROUP))
     row = index // GROUP - first
     number = made.number[row]
-    coins = rng.mix(aligned.key_of(recipe, split, "order"), number)
+    coins = rng.mix(recipe.key(split, "order"), number)
     same = (index % GROUP) == (coins & np.uint64(1)).astype(np.int64)
     swap = (coins & np.uint64(2)).astype(bool)[:, None]
     pair = np.where(same[:, None], made.pairs[row][:, :1], made.pairs[row])
@@ -84,7 +84,7 @@ TASK = Task(
     summary="Two patch-aligned objects: the same in shape and colour, or not?",
     source="lepori2024",
     options=aligned_options.AlignedOptions,
-    columns=COLUMNS,
+    columns=lambda recipe: COLUMNS,
     group=GROUP,
     variants=aligned_options.VARIANTS,
     name_of=aligned_options.name_of,

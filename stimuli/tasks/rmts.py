@@ -70,10 +70,10 @@ def _display_round(recipe: Recipe, split: str, number: int) -> Ints:
     n = len(pool.objects)
     groups = np.arange(number * n, (number + 1) * n)
     bounds = int(groups[0]), int(groups[-1]) + 1
-    key = aligned.key_of(recipe, split, "pairs")
+    key = recipe.key(split, "pairs")
     sample = aligned.pairs_of(pool, key, aligned.kind_of(groups), *bounds)
     for attempt in range(_MAX_TRIES):
-        key = rng.stream_key(aligned.key_of(recipe, split, "display"), attempt)
+        key = rng.stream_key(recipe.key(split, "display"), attempt)
         display = aligned.pairs_of(pool, key, display_kind_of(groups), *bounds).copy()
         if _part(display, sample, display_kind_of(groups)):
             return display
@@ -124,7 +124,7 @@ def design(recipe: Recipe, split: str, start: int, stop: int) -> Table:
     made = aligned.groups(recipe, grid_of(recipe), split, GROUP, first, last)
     row = index // GROUP - first
     number = made.number[row]
-    key = aligned.key_of(recipe, split, "order")
+    key = recipe.key(split, "order")
     shuffled = rng.order(rng.mix(key, made.number[:, None], np.arange(GROUP)))
     case = shuffled[row, index % GROUP]
     different = np.stack([case // 2, case % 2], axis=1).astype(bool)
@@ -156,7 +156,7 @@ def design(recipe: Recipe, split: str, start: int, stop: int) -> Table:
 
 def _places(recipe: Recipe, split: str, made: aligned.Groups) -> tuple[Ints, Ints]:
     """Patches (g, 4) and offsets (g, 4, 2) of a group's display and sample objects."""
-    key = aligned.key_of(recipe, split, "display_jitter")
+    key = recipe.key(split, "display_jitter")
     base = aligned_options.options_of(recipe).room + 1
     words = rng.mix(key, made.number[:, None], np.arange(4))
     jitter = rng.below(words, base).reshape(-1, 2, 2)
@@ -185,7 +185,7 @@ TASK = Task(
     summary="A display pair and a sample pair of objects: the same relation in both, or not?",
     source="lepori2024",
     options=aligned_options.AlignedOptions,
-    columns=COLUMNS,
+    columns=lambda recipe: COLUMNS,
     group=GROUP,
     variants=aligned_options.VARIANTS,
     name_of=aligned_options.name_of,

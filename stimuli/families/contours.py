@@ -1,0 +1,194 @@
+"""Contours: the ten conditions of Puebla & Bowers 2022 as families of twin outlines.
+
+Objects 2 m and 2 m + 1 are twins: the two sides of a "different" stimulus. Twins are matched as far
+as their condition allows: the same length of line (the same area where they are filled), the same
+colour, and in `scrambled`, `lines` and `arrows` the same parts. Each twin stands in same stimuli
+just as often, so one object alone says nothing about the label.
+
+What the conditions are follows the paper's released code; outlines and numbers are ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+
+from samediff_stimuli import fixed, rng, strokes
+from samediff_stimuli.families import Sprite, inked
+from samediff_stimuli.families.squiggles import outline as squiggle
+from samediff_stimuli.fixed import HALF, UNIT, Ints
+
+Condition = Literal[
+    "original",
+    "irregular",
+    "regular",
+    "open",
+    "wider_line",
+    "scrambled",
+    "random_color",
+    "filled",
+    "lines",
+    "arrows",
+]
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+ABOUT: dict[Condition, str] = {
+    "original": "closed curves as in SVRT problem 1",
+    "irregular": "irregular polygons of 3 to 7 sides",
+    "regular": "regular polygons of 3 to 7 sides",
+    "open": "irregular polygons that lack a side",
+    "wider_line": "irregular polygons drawn with a line twice as wide",
+    "scrambled": "a regular polygon, and the same with its quarters pushed apart",
+    "random_color": "irregular polygons, both in one random colour",
+    "filled": "irregular polygons filled with black",
+    "lines": "two open boxes joined into an S, and its mirror image",
+    "arrows": "a line with triangles at one or both ends, and the same with them turned round",
+}
+FINITE = {"lines": 2 * 64 * 64 * 2, "arrows": 2 * 720 * 8}  # distinct objects
+
+PEN = 48  # parts of the square's side that a line is wide: 2 of 96 pixels
+_POLYGONS = ("irregular", "open", "wider_line", "random_color", "filled")  # of the same outlines
+_TABLE = 2520  # angles of the circle: a multiple of 4 and of 3 to 7
+_DARKEST = 200  # channels of random colours stay below it, so that lines are seen on white
+
+
+@dataclass(frozen=True)
+class Contours:
+    """The outlines of one condition; see `samediff_stimuli.families.Family`.
+
+    Attributes:
+        condition: which of the ten.
+        key: Philox key of the families, from the seed.
+    """
+
+    condition: Condition
+    key: int
+    count: None = None
+
+    def attributes(self, numbers: Ints) -> dict[str, Ints]:
+        """The condition, one for each row of `numbers`."""
+        return {"condition": np.full(len(numbers), CONDITIONS.index(self.condition))}
+
+    def draw(self, number: int, size: int, angle: int, scale: int) -> Sprite:
+        """A line of 1/48 of the square's side (or twice that, or a fill), whatever the scale."""
+        width = size * strokes.FINE // PEN * (2 if self.condition == "wider_line" else 1)
+        span = size * strokes.FINE - width - 2
+        lines = [fixed.placed(line, span, angle, scale) for line in lines_of(self, number)]
+        if self.condition == "filled":
+            coverage = strokes.fill(lines[0][:-1], size)
+        else:
+            points = np.concatenate([strokes.dense(line) for line in lines])
+            if self.condition == "scrambled" and number % 2:
+                points = (
+                    points
+                    + self._pushes(number, span * scale // fixed.FULL_SCALE)[
+                        2 * (points[:, 1] >= 0) + (points[:, 0] >= 0)
+                    ]
+                )
+            coverage = strokes.stamp(points, size, width)
+        return inked(coverage, strokes.FINE**2, self._color(number))
+
+    def _color(self, number: int) -> tuple[int, int, int]:
+        if self.condition != "random_color":
+            return 0, 0, 0
+        words = rng.mix(self.key, number // 2, np.arange(3), _COLOR)
+        red, green, blue = rng.below(words, _DARKEST).tolist()
+        return red, green, blue
+
+    def _pushes(self, number: int, span: int) -> Ints:
+        """(4, 2) steps by which the quarters move outwards: 1/24 to 1/6 of the span each way."""
+        words = rng.mix(self.key, number // 2, np.arange(8), _PUSH).reshape(4, 2)
+        steps = span // 24 + rng.below(words, max(1, span // 8))
+        return np.asarray(steps * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]]))
+
+
+_COLOR, _PUSH, _SIDES, _CORNERS, _PARTS = range(1, 6)
+
+
+@lru_cache(maxsize=8192)
+def lines_of(family: Contours, number: int) -> tuple[Ints, ...]:
+    """The polylines of an object, (n, 2) int64 in [-HALF, HALF]; closed ones repeat their start."""
+    condition, pair, twin = family.condition, number // 2, number % 2
+    if condition == "lines":
+        return _bracket(family.key, pair, twin)
+    if condition == "arrows":
+        return _arrow(family.key, pair, twin)
+    if condition == "scrambled":
+        sides = _sides(family.key, pair)[0]
+        return (_polygon(family.key, pair, 0, sides, regular=True) * 2 // 3,)
+    both = []
+    for other in (0, 1):
+        if condition == "original":
+            curve = squiggle(family.key, 2 * pair + other)
+            both.append(np.concatenate([curve, curve[:1]]))
+        else:
+            sides = _sides(family.key, pair)[other]
+            both.append(_polygon(family.key, pair, other, sides, condition == "regular"))
+    if condition == "open":
+        both = [line[:-1] for line in both]
+    measure = _root_area if condition == "filled" else _length
+    mine, others = measure(both[twin]), measure(both[1 - twin])
+    return (both[twin] * min(mine, others) // mine,)
+
+
+def _length(line: Ints) -> int:
+    return fixed.perimeter(line, closed=False)
+
+
+def _root_area(line: Ints) -> int:
+    x, y = line[:, 0], line[:, 1]
+    area = abs(int((x[:-1] * y[1:] - x[1:] * y[:-1]).sum())) // 2
+    return int(fixed.integer_sqrt(np.array([area]))[0])
+
+
+def _sides(key: int, pair: int) -> tuple[int, int]:
+    """Two different numbers of sides, 3 to 7."""
+    words = rng.mix(key, pair, np.arange(2), _SIDES)
+    first = int(rng.below(words[0], 5))
+    return 3 + first, 3 + (first + 1 + int(rng.below(words[1], 4))) % 5
+
+
+def _polygon(key: int, pair: int, twin: int, sides: int, regular: bool) -> Ints:
+    """A closed polygon around the origin, which sees all of it: it never crosses itself."""
+    words = rng.mix(key, 2 * pair + twin, np.arange(2 * sides + 1), _CORNERS)
+    start = rng.below(words[-1], _TABLE)
+    step = _TABLE // sides
+    angle = start + step * np.arange(sides)
+    radius = np.full(sides, UNIT)
+    if not regular:
+        angle = angle + rng.below(words[:sides], 2 * step // 5 + 1) - step // 5
+        least = UNIT * 35 // 100
+        radius = least + rng.below(words[sides : 2 * sides], UNIT - least + 1)
+    corners = fixed.centred(fixed.circle(_TABLE)[angle % _TABLE] * radius[:, None])
+    return np.concatenate([corners, corners[:1]])
+
+
+def _bracket(key: int, pair: int, twin: int) -> tuple[Ints, ...]:
+    """An S of two open boxes that share a side, upright or lying; the twin is mirrored."""
+    total = FINITE["lines"] // 2
+    number = int(rng.permute(key, np.array([pair % total]), total, np.array([_PARTS]))[0])
+    wide, high, lying = number % 64, number // 64 % 64, number // 4096
+    w, h = HALF * (64 + wide) // 128, HALF * (64 + high) // 128
+    points = np.array([[-w, 0], [-w, -h], [0, -h], [0, 0], [0, h], [w, h], [w, 0]])
+    points = points * [1, -1] if twin else points
+    return (fixed.centred(points[:, ::-1] if lying else points),)
+
+
+def _arrow(key: int, pair: int, twin: int) -> tuple[Ints, ...]:
+    """A shaft with a triangle at one or both ends; the twin's triangles point the other way."""
+    total = FINITE["arrows"] // 2
+    number = int(rng.permute(key, np.array([pair % total]), total, np.array([_PARTS]))[0])
+    shaft, turn = HALF * (5 + number // 720) // 24, number % 720
+    heads = (1, -1) if turn < 180 else (1, 1) if turn < 360 else (1, 0)  # 1 outwards, -1 inwards
+    lines = [np.array([[0, -shaft], [0, shaft]])]
+    tall = 2 * HALF // 5
+    for end, head in zip((-1, 1), heads, strict=True):
+        if head:
+            inner, outer = end * shaft, end * (shaft + tall)
+            base, tip = (inner, outer) if (head > 0) != bool(twin) else (outer, inner)
+            half = tall * 577 // 1000  # equilateral
+            lines.append(np.array([[-half, base], [0, tip], [half, base], [-half, base]]))
+    long = shaft + tall
+    return tuple(fixed.turned(line * HALF // long, turn % 360) // UNIT for line in lines)

@@ -1,0 +1,176 @@
+"""Pools: which objects each split draws on, and how a round pairs them.
+
+A *round* uses each object of a split once as the one that is repeated and once as the odd one, so
+every object occurs equally often in same and in different stimuli.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from samediff_stimuli import placed_options, rng
+from samediff_stimuli.families import Family
+from samediff_stimuli.fixed import Ints
+from samediff_stimuli.placed_options import FiniteOptions, PlacedOptions
+from samediff_stimuli.recipe import InputError, Recipe
+from samediff_stimuli.tasks import Split
+
+GROUP = 2
+_SPLITS = ("train", "validation", "test")
+
+# (family, members, Philox key, round) -> (n, 2) members: the repeated object and the odd one
+Pairing = Callable[[Family, Ints, int], Ints]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The objects of a split.
+
+    Attributes:
+        name: names the pool in streams that splits with the same objects share.
+        members: (n,) int64 object numbers.
+        first_round: first round of the split; splits with the same objects take disjoint ranges.
+    """
+
+    name: str
+    members: Ints
+    first_round: int
+
+
+def _options(recipe: Recipe) -> PlacedOptions:
+    assert isinstance(recipe.options, PlacedOptions)  # make_recipe has checked it
+    return recipe.options
+
+
+def default_splits(recipe: Recipe, family: Family) -> tuple[Split, ...]:
+    """Train, validation and test: disjoint objects, or all objects but a held-out number.
+
+    Raises:
+        InputError: sizes that are no multiples of a group, no split at all, too few objects.
+    """
+    chosen = _options(recipe)
+    holdout = chosen.holdout if isinstance(chosen, FiniteOptions) else None
+    made = []
+    if family.count is not None:
+        _check_count(chosen, family.count, holdout)
+    for name in _SPLITS:
+        rows = getattr(chosen, name)
+        n, shared = _size(chosen, family.count, holdout, name)
+        about = f"{n:,} objects, in no other split"
+        if shared:
+            about = f"{n:,} objects, the same in {' and '.join(shared)}"
+        held_out = not shared and name != "train"
+        made.append(Split(name=name, rows=rows, about=about, held_out=held_out))
+    return checked_splits(recipe, made, GROUP)
+
+
+def checked_splits(recipe: Recipe, made: list[Split], group: int) -> tuple[Split, ...]:
+    """The splits that have rows, once their sizes are found legal.
+
+    Raises:
+        InputError: sizes that are no multiples of a group, no rows at all, or no places.
+    """
+    made = [split for split in made if split.rows]
+    if not made:
+        raise InputError("train, validation and test are all 0; at least one must be larger")
+    for split in made:
+        if split.rows % group:
+            raise InputError(
+                f"{split.name} {split.rows} is not a multiple of {group}, the size of a matched "
+                f"group; nearest: {max(group, split.rows // group * group)}"
+            )
+    if placed_options.arena_of(recipe).pairs() < 1:
+        raise InputError("there is no room for two objects; choose a smaller object_size")
+    return tuple(made)
+
+
+def _size(
+    chosen: PlacedOptions, count: int | None, holdout: int | None, split: str
+) -> tuple[int, tuple[str, ...]]:
+    """Number of a split's objects, and the splits that share them, if any."""
+    if holdout is None or count is None:
+        return int(getattr(chosen, f"{split}_objects")), ()
+    if holdout == 0:
+        return count, _SPLITS
+    return (holdout, ()) if split == "test" else (count - holdout, ("train", "validation"))
+
+
+def _check_count(chosen: PlacedOptions, count: int, holdout: int | None) -> None:
+    wanted = [getattr(chosen, f"{name}_objects") for name in _SPLITS]
+    if holdout is None and sum(wanted) > count:
+        raise InputError(
+            f"train_objects {wanted[0]}, validation_objects {wanted[1]} and test_objects "
+            f"{wanted[2]} are more than the {count} objects there are; ask for fewer"
+        )
+    if holdout is not None and (holdout == 1 or holdout > count - 2):
+        raise InputError(f"holdout {holdout} is out of range; legal: 0, or 2 .. {count - 2}")
+
+
+@lru_cache(maxsize=64)
+def _pool(recipe: Recipe, count: int | None, split: str) -> Pool:
+    chosen = _options(recipe)
+    holdout = chosen.holdout if isinstance(chosen, FiniteOptions) else None
+    sizes = {name: _size(chosen, count, holdout, name) for name in _SPLITS}
+    n, shared = sizes[split]
+    starts = {"train": 0, "validation": sizes["train"][0]}
+    starts["test"] = starts["validation"] + sizes["validation"][0]
+    if shared:
+        starts = {"train": 0, "validation": 0, "test": 0}
+    elif holdout is not None and count is not None:
+        starts["test"] = count - holdout
+    members = starts[split] + np.arange(n)
+    if count is not None:
+        words = rng.mix(recipe.key("objects", "order"), np.arange(count))
+        members = rng.order(words)[members]
+    # Train's range of rounds is last and open-ended, so that it can grow, or stream, without end.
+    order = ("validation", "test", "train")
+    before = [name for name in order[: order.index(split)] if name in shared]
+    taken = sum(-(-getattr(chosen, name) // GROUP // n) for name in before)
+    members.flags.writeable = False
+    return Pool(name="+".join(shared) or split, members=members, first_round=taken)
+
+
+def pool_of(recipe: Recipe, family: Family, split: str) -> Pool:
+    """The objects of a split."""
+    return _pool(recipe, family.count, split)
+
+
+def chain(family: Family, members: Ints, key: int) -> Ints:
+    """A round: all objects in random order, each followed by its odd partner, the next.
+
+    Returns:
+        (n, 2) members: column 0 is a permutation of all, and so is column 1.
+    """
+    order = members[rng.order(rng.mix(key, np.arange(len(members))))]
+    return np.stack([order, np.roll(order, -1)], axis=1)
+
+
+def twins(family: Family, members: Ints, key: int) -> Ints:
+    """A round: each object with its twin; objects 2 m and 2 m + 1 are twins, pools hold both."""
+    order = members[rng.order(rng.mix(key, np.arange(len(members))))]
+    return np.stack([order, order ^ 1], axis=1)
+
+
+@lru_cache(maxsize=32)
+def _round(pairing: Pairing, family: Family, recipe: Recipe, split: str, number: int) -> Ints:
+    members = pool_of(recipe, family, split).members
+    key = rng.stream_key(recipe.key(split, "pairs"), number)
+    pairs = pairing(family, members, key)
+    return pairs[rng.order(rng.mix(key, np.arange(len(pairs)), _ROWS))]
+
+
+_ROWS = 1  # tells the order of a round's rows from the order of its objects
+
+
+def pairs_of(
+    pairing: Pairing, family: Family, recipe: Recipe, split: str, start: int, stop: int
+) -> Ints:
+    """(stop - start, 2) members: the repeated and the odd object of groups [start, stop)."""
+    n = len(pool_of(recipe, family, split).members)
+    first = start // n
+    rounds = [_round(pairing, family, recipe, split, r) for r in range(first, -(-stop // n))]
+    return np.concatenate(rounds)[start - first * n : stop - first * n]
