@@ -90,11 +90,12 @@ def _help(by_task: dict[str, tuple[Any, str, Any]], everywhere: bool) -> str:
     """The help of an option: what it means to most tasks, its defaults, and who has it."""
     meanings = list(by_task.values())
     _, about, usual = max(meanings, key=meanings.count)
-    others = {task: default for task, (_, _, default) in by_task.items() if default != usual}
-    defaults = [str(usual)] if usual not in (None, False) else []
-    defaults += [f"{task}: {default}" for task, default in others.items()]
+    defaults = [f"default {usual}"] if usual not in (None, False) else []
+    for task, (_, _, default) in by_task.items():
+        if default not in (usual, None):
+            defaults.append(f"{task}: {default}")
     text = f"{about[:1].upper()}{about[1:]}"
-    text += f" (default {'; '.join(defaults)})." if defaults else "."
+    text += f" ({'; '.join(defaults)})." if defaults else "."
     return text if everywhere else f"{text} [{', '.join(by_task)}]"
 
 
