@@ -54,11 +54,10 @@ def derived(about: str) -> Any:
 
 def tags(options: Options) -> list[str]:
     """What names a dataset beside its task: the tagged options that are not at their default."""
-    usual = type(options)()
     found = []
     for spec in fields(options):
         tag, value = spec.metadata.get("tag"), getattr(options, spec.name)
-        if tag is not None and value != getattr(usual, spec.name):
+        if tag is not None and value != spec.default:
             found.append(tag if isinstance(value, bool) else f"{tag}{value}")
     return found
 

@@ -10,7 +10,7 @@ from samediff_stimuli import make_recipe, tasks
 from samediff_stimuli.tokens import patch_coverage
 
 CASES = [(name, variant) for name, task in tasks.registry().items() for variant in task.variants]
-SAMPLE = 320  # rows for checks that loop in Python or need pixels
+SAMPLE = 160  # rows for checks that loop in Python or need pixels
 
 
 @lru_cache(maxsize=1)
@@ -53,8 +53,8 @@ def test_label_is_the_oracles(case):
 
 def test_labels_are_balanced_exactly(case):
     """Each label occurs equally often in every split."""
-    task, _, tables = case
-    names = next(column for column in task.columns if column.name == "label").names
+    task, recipe, tables = case
+    names = next(column for column in task.columns(recipe) if column.name == "label").names
     for split, table in tables.items():
         assert len(set(np.bincount(table["label"], minlength=len(names)))) == 1, split
 
@@ -71,24 +71,27 @@ def test_no_stimulus_occurs_twice(case):
 def test_splits_hold_what_their_predicates_admit(case):
     """Rows satisfy their split's predicate; rows of held-out splits fail train's."""
     task, recipe, tables = case
-    for split, table in tables.items():
+    for split in task.splits(recipe):
+        table = tables[split.name]
         for i in range(0, table.n_rows, max(1, table.n_rows // SAMPLE)):
             row = table.row(i)
-            assert task.contains(recipe, split, row), (split, i)
-            if split not in ("train", "validation", "test"):
-                assert not task.contains(recipe, "train", row), (split, i)
+            assert task.contains(recipe, split.name, row), (split.name, i)
+            if split.held_out:
+                assert not task.contains(recipe, "train", row), (split.name, i)
 
 
 def test_matched_groups_share_positions(case):
     """The rows of a matched group show their objects in the same places, and balance the label."""
-    task, _, tables = case
+    task, recipe, tables = case
+    labels = next(column for column in task.columns(recipe) if column.name == "label").names
     for split, table in tables.items():
         boxes = np.sort(table["box"].astype(np.int64) @ [1, 1 << 16, 1 << 32, 0], axis=1)
         groups = boxes.reshape(-1, task.group, boxes.shape[1])
         assert (groups == groups[:, :1]).all(), split
         assert len(np.unique(table["pair_id"])) == len(groups)
         assert (table["pair_id"].reshape(-1, task.group).std(axis=1) == 0).all()
-        assert (table["label"].reshape(-1, task.group).mean(axis=1) == 0.5).all()
+        found = np.sort(table["label"].reshape(-1, task.group), axis=1)
+        assert (found == np.repeat(range(len(labels)), task.group // len(labels))).all()
 
 
 def test_any_run_of_rows_is_designed_alone(case):
@@ -113,45 +116,53 @@ def test_one_row_renders_as_in_any_batch(case):
         assert np.array_equal(shuffled, batch[[40, 1, 2, 69, 0]])
 
 
+def some(table, tables):
+    """The first rows of a split: fewer of them when there are many splits."""
+    return table.rows(slice(0, SAMPLE * 4 // max(4, len(tables))))
+
+
 def test_instance_maps_tell_object_from_ground(case):
-    """Ground is pure white and only ground is; every object covers pixels inside its box."""
+    """Ground is pure white and only ground is; every object covers pixels, all in its square."""
     task, recipe, tables = case
     for split, table in tables.items():
-        part = table.rows(slice(0, SAMPLE))
+        part = some(table, tables)
         images = task.render(recipe, split, part)
         maps = task.instances(recipe, split, part)
         assert images.shape[1:] == task.image_shape(recipe)
         assert (images[maps == 0] == 255).all()
-        assert (images[maps > 0] <= 250).all()
+        assert (images[maps > 0] < 255).any(axis=-1).all()
         for picture, boxes in zip(maps, part["box"], strict=True):
             for number, (x0, y0, x1, y1) in enumerate(boxes, 1):
                 ys, xs = np.nonzero(picture == number)
-                found = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
-                assert found == (x0, y0, x1, y1)
+                assert len(xs) > 20
+                assert x0 <= xs.min() <= xs.max() < x1
+                assert y0 <= ys.min() <= ys.max() < y1
 
 
-def test_objects_stay_on_their_own_patches(case):
-    """No patch is touched by two objects; none reaches outside its box of patches."""
+def test_aligned_objects_have_their_own_patches(case):
+    """Where objects stand on patches, no patch is touched by two, and none spills over."""
     task, recipe, tables = case
-    size, side = recipe.options.patch_size, recipe.options.image_size // recipe.options.patch_size
-    span = recipe.options.object_patches
+    options = recipe.options
+    if getattr(options, "placement", "patch") != "patch":
+        return  # objects stand anywhere: the promise is not made
+    size, side = options.patch_size, options.image_size // options.patch_size
     for split, table in tables.items():
-        part = table.rows(slice(0, SAMPLE))
-        cover = patch_coverage(task.instances(recipe, split, part), size, part["patch"].shape[1])
-        touched = cover > 0
+        part = some(table, tables)
+        k = part["box"].shape[1]
+        touched = patch_coverage(task.instances(recipe, split, part), size, k) > 0
         assert (touched.sum(axis=1) <= 1).all()
         rows, cols = np.divmod(np.arange(side * side), side)
-        top, left = np.divmod(part["patch"][..., None], side)
-        inside = (rows >= top) & (rows < top + span) & (cols >= left) & (cols < left + span)
+        x0, y0, x1, y1 = (part["box"][..., i, None].astype(int) for i in range(4))
+        span = -(-(x1 - x0) // size) * size
+        inside = (rows >= y0 // size) & (rows * size < y0 // size * size + span)
+        inside &= (cols >= x0 // size) & (cols * size < x0 // size * size + span)
         assert not (touched & ~inside).any()
 
 
 def test_seeds_give_different_data(case):
-    """Another seed gives other scenes and other noise; seed 0 is a seed."""
+    """Another seed gives other scenes; seed 0 is a seed."""
     task, recipe, tables = case
     other = dataclasses.replace(recipe, seed=1)
     split, table = next(iter(tables.items()))
     again = task.design(other, split, 0, 64)
     assert (again["box"] != table["box"][:64]).any(axis=(1, 2)).mean() > 0.9
-    same_scene = table.rows(slice(0, 8))
-    assert (task.render(other, split, same_scene) != task.render(recipe, split, same_scene)).any()

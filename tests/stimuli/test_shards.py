@@ -18,7 +18,7 @@ def written(tmp_path_factory):
     table = task.design(recipe, "train", 0, 40)
     images = task.render(recipe, "train", table)
     path = tmp_path_factory.mktemp("shard") / "a.h5"
-    record = write_shard(path, table, task.columns, images, images.shape[1:], {"x": 1})
+    record = write_shard(path, table, task.columns(recipe), images, images.shape[1:], {"x": 1})
     return path, table, images, record
 
 
@@ -47,7 +47,9 @@ def test_same_bytes_again(written, tmp_path):
     """Writing the same rows again gives the same file."""
     path, table, images, record = written
     task = tasks.get("rmts")
-    again = write_shard(tmp_path / "b.h5", table, task.columns, images, images.shape[1:], {"x": 1})
+    again = write_shard(
+        tmp_path / "b.h5", table, task.columns(recipe), images, images.shape[1:], {"x": 1}
+    )
     assert again == record
     assert (tmp_path / "b.h5").read_bytes() == path.read_bytes()
 
@@ -62,7 +64,12 @@ def test_no_partial_file_after_a_failure(written, tmp_path):
 
     with pytest.raises(OSError, match="No space"):
         write_shard(
-            tmp_path / "c.h5", table, tasks.get("rmts").columns, batches(), images.shape[1:], {}
+            tmp_path / "c.h5",
+            table,
+            tasks.get("rmts").columns(make_recipe("rmts", 0)),
+            batches(),
+            images.shape[1:],
+            {},
         )
     assert list(tmp_path.iterdir()) == []
 
