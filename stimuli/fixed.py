@@ -104,3 +104,26 @@ def centred(points: Ints) -> Ints:
     low, high = points.min(axis=-2, keepdims=True), points.max(axis=-2, keepdims=True)
     extent = np.maximum((high - low).max(axis=-1, keepdims=True), 1)
     return np.asarray((2 * points - low - high) * HALF // extent)
+
+
+@lru_cache(maxsize=32)
+def source(side: int, target: int, angle: int, scale: int) -> Ints:
+    """Where each step of a square looks in a picture that is turned and scaled; see `placed`.
+
+    Args:
+        side: steps along the square.
+        target: side of the picture.
+        angle: whole degrees in [0, 360) by which the picture is turned.
+        scale: thousandths in [1, 1000].
+
+    Returns:
+        (side, side) int64 flat indices into the picture, -1 beyond its edge; append a blank to it.
+    """
+    steps = 2 * np.arange(side, dtype=np.int64) + 1 - side
+    along, across = turned(np.stack([steps, 0 * steps], axis=1), -angle % 360).T
+    whole = UNIT**2 * scale * side
+    grow = shrink(angle) * FULL_SCALE
+    x = ((along[None, :] - across[:, None]) * grow + whole) * target // (2 * whole)
+    y = ((across[None, :] + along[:, None]) * grow + whole) * target // (2 * whole)
+    inside = (x >= 0) & (x < target) & (y >= 0) & (y < target)
+    return np.where(inside, y * target + x, -1)

@@ -32,6 +32,8 @@ def make_task(
     source: str = "tartaglini2023",
     role: Callable[[str], str] = str,
     splits: Callable[[Recipe], tuple[Split, ...]] | None = None,
+    name_of: Callable[[Recipe], str] = placed_options.name_of,
+    missing: Callable[[Recipe], str | None] = lambda recipe: None,
 ) -> Task:
     """A task of object pairs over one family.
 
@@ -49,6 +51,8 @@ def make_task(
         source: see `Task`.
         role: the split whose objects, places and transforms a split takes; its own by default.
         splits: see `Task`; train, validation and test by default.
+        name_of: see `Task`.
+        missing: see `Task`.
     """
 
     def columns(recipe: Recipe) -> tuple[Column, ...]:
@@ -85,7 +89,7 @@ def make_task(
         columns=columns,
         group=pools.GROUP,
         variants=variants,
-        name_of=placed_options.name_of,
+        name_of=name_of,
         image_shape=placed_options.image_shape,
         splits=splits or usual_splits,
         design=designed,
@@ -97,6 +101,7 @@ def make_task(
         contains=contains,
         stimulus=stimulus,
         departures=(*departures, *DEPARTURES),
+        missing=missing,
     )
 
 

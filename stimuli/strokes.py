@@ -41,7 +41,7 @@ def stamp(points: Ints, size: int, width: int) -> NDArray[np.uint8]:
         x, y = points[:, :1] + dx, points[:, 1:] + dy
         inside = (x >= 0) & (x < side) & (y >= 0) & (y < side)
         marks[(y * side + x)[inside]] = True
-    return _coverage(marks.reshape(side, side))
+    return coverage(marks.reshape(side, side))
 
 
 def fill(outline: Ints, size: int) -> NDArray[np.uint8]:
@@ -63,11 +63,11 @@ def fill(outline: Ints, size: int) -> NDArray[np.uint8]:
         rows = (y0 <= y) != (y1 <= y)
         left = (x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)
         inside ^= rows & (left > 0 if y1 > y0 else left < 0)
-    return _coverage(inside)
+    return coverage(inside)
 
 
-def _coverage(marks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Count the marks in tiles of FINE x FINE, four bytes of a row at a time."""
+def coverage(marks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Marks in each tile of FINE x FINE of a square of bools, counted four bytes at a time."""
     side = len(marks) // FINE
     rows = marks.view(np.uint32).reshape(side, FINE, side)
     columns = rows[:, 0] + rows[:, 1] + rows[:, 2] + rows[:, 3]  # in each byte at most 4

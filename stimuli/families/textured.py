@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from samediff_stimuli import fixed, rng, silhouettes, textures
+from samediff_stimuli import fixed, rng, silhouettes, strokes, textures
 from samediff_stimuli.families import WHITE, Family, Sprite
 from samediff_stimuli.fixed import FULL_SCALE, UNIT, Ints
 
@@ -127,19 +127,16 @@ def silhouette(shape: int, size: int, angle: int, scale: int) -> NDArray[np.bool
     """
     if angle == 0 and scale == FULL_SCALE:
         return silhouettes.rasterise(shape, size)
-    fine = _source(size * _FINE, angle, scale)
-    covered = _master(shape).reshape(-1)[fine].reshape(size, _FINE, size, _FINE).sum(axis=(1, 3))
-    return _most(covered, _ink(size, angle, scale))
+    fine = fixed.source(size * strokes.FINE, textures.SIDE, angle, scale)
+    return _most(strokes.coverage(_master(shape)[fine]), _ink(size, angle, scale))
 
 
 def _square(size: int, angle: int, scale: int) -> NDArray[np.bool_]:
     """A square of the silhouettes' area in the middle of the object's square."""
     side = textures.SIDE
     across = np.abs(2 * np.arange(side) + 1 - side)
-    distance = np.maximum(across[:, None], across[None, :])
-    return _most(
-        2 * side - distance.reshape(-1)[_source(size, angle, scale)], _ink(size, angle, scale)
-    )
+    closeness = np.append(2 * side - np.maximum(across[:, None], across[None, :]), 0)
+    return _most(closeness[fixed.source(size, side, angle, scale)], _ink(size, angle, scale))
 
 
 def _most(values: NDArray[np.integer], count: int) -> NDArray[np.bool_]:
@@ -147,9 +144,6 @@ def _most(values: NDArray[np.integer], count: int) -> NDArray[np.bool_]:
     mask = np.zeros(values.shape, dtype=np.bool_)
     mask.reshape(-1)[np.argsort(-values.astype(np.int64), axis=None, kind="stable")[:count]] = True
     return mask
-
-
-_FINE = 4  # sub-pixels along a pixel's side when coverage is counted
 
 
 def _ink(size: int, angle: int, scale: int) -> int:
@@ -161,22 +155,8 @@ def _ink(size: int, angle: int, scale: int) -> int:
 
 @lru_cache(maxsize=N)
 def _master(shape: int) -> NDArray[np.bool_]:
-    return silhouettes.inside(shape, textures.SIDE)
-
-
-@lru_cache(maxsize=32)
-def _source(side: int, angle: int, scale: int) -> Ints:
-    """(side, side) int64: for each step of a square, the flat index of what is shown there.
-
-    The index is into arrays of textures.SIDE x textures.SIDE; beyond their edge, a corner.
-    """
-    steps = 2 * np.arange(side, dtype=np.int64) + 1 - side
-    x, y = np.meshgrid(steps, steps)
-    back = fixed.turned(np.stack([x, y], axis=-1), -angle % 360)
-    step = back * (fixed.shrink(angle) * FULL_SCALE) + UNIT**2 * scale * side
-    place = step * textures.SIDE // (2 * UNIT**2 * scale * side)
-    inside = ((place >= 0) & (place < textures.SIDE)).all(axis=-1)
-    return np.where(inside, place[..., 1] * textures.SIDE + place[..., 0], 0)
+    """The silhouette at the textures' resolution, flat; the last entry is blank."""
+    return np.append(silhouettes.inside(shape, textures.SIDE), False)
 
 
 def levels(
@@ -196,7 +176,7 @@ def levels(
         quantiles of an arcsine distribution, so that both ends are common and textures look crisp.
     """
     field = textures.fields()[texture].reshape(-1)
-    values = field[_source(len(mask), angle, scale)[mask]]
+    values = field[fixed.source(len(mask), textures.SIDE, angle, scale)[mask]]
     n = len(values)
     quantile = (2 * np.arange(n) + 1) * _STEPS // (2 * n)
     shades = MIDDLE - (2 * contrast * fixed.circle(2 * _STEPS)[quantile, 0] + UNIT) // (2 * UNIT)

@@ -46,7 +46,8 @@ class Task:
         name: the `--task` name.
         title: the card's title.
         summary: one sentence for `list`, `--help` and the card.
-        source: citation key of the paper, a key of `cards.citations`.
+        source: citation key of the paper, a key of `cards.citations`; "" for images that this
+            package did not make.
         options: the dataclass of this task's options.
         columns: recipe -> declared columns, `index` and `label` among them.
         group: rows come in matched groups of this many; split sizes are multiples of it.
@@ -63,6 +64,9 @@ class Task:
         contains: (recipe, split, row) -> whether the split's predicate admits the scene.
         stimulus: (recipe, row) -> hashable identity of a scene, up to jitter and noise.
         departures: the card's list of deliberate departures from the paper's set.
+        missing: recipe -> why its stimuli cannot be painted here, or None if they can; `design`
+            works all the same.
+        shard_rows: recipe -> most rows of a shard, or None for the usual number.
     """
 
     name: str
@@ -83,6 +87,8 @@ class Task:
     contains: Callable[[Recipe, str, Mapping[str, Any]], bool]
     stimulus: Callable[[Recipe, Mapping[str, Any]], tuple[object, ...]]
     departures: tuple[str, ...]
+    missing: Callable[[Recipe], str | None] = lambda recipe: None
+    shard_rows: Callable[[Recipe], int | None] = lambda recipe: None
 
     def render(
         self, recipe: Recipe, split: str, table: Table, out: NDArray[np.uint8] | None = None

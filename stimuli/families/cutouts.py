@@ -1,0 +1,224 @@
+"""Cut-outs: objects from a folder of pictures, one object a picture.
+
+A picture is a PNG, JPEG or WebP file whose object stands on transparency or on white. It is cropped
+to the object, centred in a square and averaged down in exact arithmetic, so the bytes depend on the
+decoded pictures alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from samediff_stimuli import fixed
+from samediff_stimuli.families import WHITE, Sprite
+from samediff_stimuli.fixed import FULL_SCALE, Ints
+from samediff_stimuli.recipe import InputError
+
+MASTER = 192  # side of a prepared picture in pixels
+MAX_SIDE = 8192
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_NEAR_WHITE = 245  # a background is white if all channels reach it
+_BORDER_SHARE = 95  # per cent of the border that must be white when there is no transparency
+_CLEAR = 128  # alpha below it is transparent when a picture is judged
+_FINE = 4  # sub-pixels along a pixel's side
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of a folder.
+
+    Attributes:
+        names: file names, in order.
+        digests: SHA-256 of each file.
+    """
+
+    names: tuple[str, ...]
+    digests: tuple[str, ...]
+
+    def content(self) -> str:
+        """SHA-256 over the files' digests in order."""
+        return hashlib.sha256("".join(self.digests).encode()).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def listing(folder: str) -> Listing:
+    """The pictures of a folder in the order of their names, hidden files left out.
+
+    Raises:
+        InputError: no such folder, no picture in it, or two files of the same bytes.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise InputError(f"objects {folder!r} is not a folder; give a folder of pictures")
+    files = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."]
+    files.sort(key=lambda p: p.name)
+    if not files:
+        raise InputError(f"objects {folder!r} has no {', '.join(SUFFIXES)} files")
+    seen: dict[str, str] = {}
+    for file in files:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        if digest in seen:
+            raise InputError(f"objects: {file.name} and {seen[digest]} are the same file; drop one")
+        seen[digest] = file.name
+    return Listing(names=tuple(seen.values()), digests=tuple(seen))
+
+
+@lru_cache(maxsize=4)
+def check(folder: str) -> Listing:
+    """The listing of a folder whose every picture was found fit.
+
+    Raises:
+        InputError: for the first picture that cannot be used: its name, what is wrong, what to do.
+    """
+    found = listing(folder)
+    seen: dict[bytes, str] = {}
+    for name in found.names:
+        digest = hashlib.sha256(prepared(Path(folder) / name).tobytes()).digest()
+        if digest in seen:
+            raise InputError(f"objects: {name} and {seen[digest]} show the same; drop one")
+        seen[digest] = name
+    return found
+
+
+@dataclass(frozen=True)
+class Cutouts:
+    """The objects of a folder; see `samediff_stimuli.families.Family`.
+
+    Attributes:
+        folder: where the pictures lie.
+        content: what `Listing.content` must be.
+        count: number of pictures.
+    """
+
+    folder: str
+    content: str
+    count: int
+
+    def attributes(self, numbers: Ints) -> dict[str, Ints]:
+        """None: an object is its number, its picture's place in the order of names."""
+        return {}
+
+    def draw(self, number: int, size: int, angle: int, scale: int) -> Sprite:
+        """The picture on white, its pixels at most 254, so that they tell from the ground."""
+        master, full = _master(self, number), _FINE**2
+        if angle == 0 and scale == FULL_SCALE:
+            whole = master[:-1].reshape(MASTER, MASTER, 4)
+            shown = averaged(whole, size).astype(np.int64) * full
+        else:
+            lanes = master.view(np.uint64)[:, 0]  # four channels at a time, 16 bits each
+            fine = lanes[fixed.source(size * _FINE, MASTER, angle, scale)]
+            tiles = fine.reshape(size, _FINE, size, _FINE)
+            rows = tiles[:, 0] + tiles[:, 1] + tiles[:, 2] + tiles[:, 3]
+            sums = rows[..., 0] + rows[..., 1] + rows[..., 2] + rows[..., 3]
+            shown = sums[..., None].view(np.uint16).astype(np.int64)
+        mask = shown[..., 3] >= full * 8
+        paper = full * WHITE - shown[..., 3:]
+        pixels = np.minimum((2 * (shown[..., :3] + paper) + full) // (2 * full), WHITE - 1)
+        return Sprite(np.where(mask[..., None], pixels, WHITE).astype(np.uint8), mask)
+
+
+@lru_cache(maxsize=512)
+def _master(family: Cutouts, number: int) -> NDArray[np.uint16]:
+    """(MASTER * MASTER + 1, 4) uint16: a prepared picture, flat; the last entry is blank."""
+    found = listing(family.folder)
+    if found.content() != family.content:
+        raise InputError(
+            f"objects {family.folder!r} is not the folder that the recipe names by its content "
+            f"{family.content[:12]}: pictures were added, removed or changed"
+        )
+    flat = prepared(Path(family.folder) / found.names[number]).reshape(-1, 4)
+    return np.concatenate([flat, np.zeros((1, 4), np.uint8)]).astype(np.uint16)
+
+
+def prepared(path: Path) -> NDArray[np.uint8]:
+    """A picture cropped to its object, centred in a square.
+
+    Returns:
+        (MASTER, MASTER, 4) uint8: RGB times alpha, and alpha.
+
+    Raises:
+        InputError: if there is no object on transparency or white, or the file cannot be read.
+    """
+    picture = _rgba(path)
+    alpha = picture[..., 3]
+    if int(alpha.min()) >= _CLEAR:
+        picture[..., 3] = np.where(_ground(picture[..., :3], path.name), 0, alpha)
+    rows, cols = (np.flatnonzero((picture[..., 3] >= _CLEAR).any(axis=a)) for a in (1, 0))
+    if len(rows) < 2 or len(cols) < 2:
+        raise InputError(f"objects: {path.name} is blank; remove it")
+    part = picture[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].astype(np.int64)
+    part[..., :3] = (part[..., :3] * part[..., 3:] + 127) // 255
+    height, width = part.shape[:2]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    square = np.zeros((side, side, 4), dtype=np.uint8)
+    square[top : top + height, left : left + width] = part
+    return averaged(square, MASTER)
+
+
+def _rgba(path: Path) -> NDArray[np.uint8]:
+    """(height, width, 4) uint8 pixels of a file."""
+    try:
+        with Image.open(path) as opened:
+            if max(opened.size) > MAX_SIDE:
+                raise InputError(
+                    f"objects: {path.name} is larger than {MAX_SIDE} pixels; shrink it"
+                )
+            if opened.mode.startswith(("I", "F")):
+                raise InputError(
+                    f"objects: {path.name} has mode {opened.mode}; save it with 8 bits"
+                )
+            return np.array(opened.convert("RGBA"))
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for broken files
+        raise InputError(f"objects: {path.name} cannot be read as a picture: {error}") from error
+
+
+def _ground(rgb: NDArray[np.uint8], name: str) -> NDArray[np.bool_]:
+    """Where a picture without transparency shows its white ground: white that meets the border."""
+    white = np.asarray(np.all(rgb >= _NEAR_WHITE, axis=-1))
+    border = np.concatenate([white[0], white[-1], white[:, 0], white[:, -1]])
+    if 100 * int(border.sum()) < _BORDER_SHARE * len(border):
+        raise InputError(
+            f"objects: {name} has neither transparency nor a white border; cut its object out"
+        )
+    parts, _ = ndimage.label(white)
+    edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    return np.isin(parts, np.setdiff1d(edge, [0]))
+
+
+def averaged(pixels: NDArray[np.unsignedinteger], side: int) -> NDArray[np.uint8]:
+    """A square picture at another size: each new pixel is the exact mean of what it covers.
+
+    Args:
+        pixels: (n, n, c) in [0, 255].
+        side: of the result.
+
+    Returns:
+        (side, side, c) uint8, means rounded half up.
+    """
+    n = len(pixels)
+    if n == side:
+        return pixels.astype(np.uint8)
+    weights = _weights(n, side)
+    # Products of integers in float64, every sum below 2**53: exact whatever the order.
+    rows = np.tensordot(weights, pixels.astype(np.float64), axes=(1, 0))
+    both = np.tensordot(rows, weights, axes=(1, 1)).swapaxes(1, 2).astype(np.int64)
+    return ((2 * both + n * n) // (2 * n * n)).astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _weights(n: int, side: int) -> NDArray[np.float64]:
+    """(side, n): overlap of new and old pixels, in units of which an old pixel has `side`."""
+    new, old = np.arange(side)[:, None] * n, np.arange(n)[None, :] * side
+    overlap = np.minimum(new + n, old + side) - np.maximum(new, old)
+    return np.asarray(np.maximum(overlap, 0), dtype=np.float64)
