@@ -12,6 +12,27 @@ CITATIONS: dict[str, str] = {
   year      = {2024},
   note      = {arXiv:2406.15955}
 }""",
+    "tartaglini2023": """@article{tartaglini2023deep,
+  title   = {Deep Neural Networks Can Learn Generalizable Same-Different Visual Relations},
+  author  = {Tartaglini, Alexa R. and Feucht, Sheridan and Lepori, Michael A. and
+             Vong, Wai Keen and Lovering, Charles and Lake, Brenden M. and Pavlick, Ellie},
+  journal = {arXiv preprint arXiv:2310.09612},
+  year    = {2023}
+}""",
+    "puebla2022": """@article{puebla2022can,
+  title   = {Can deep convolutional neural networks support relational reasoning in the
+             same-different task?},
+  author  = {Puebla, Guillermo and Bowers, Jeffrey S.},
+  journal = {Journal of Vision},
+  volume  = {22},
+  number  = {10},
+  pages   = {11},
+  year    = {2022}
+}""",
 }
 
-REFERENCES: dict[str, str] = {"lepori2024": "Lepori et al. 2024 (arXiv:2406.15955)"}
+REFERENCES: dict[str, str] = {
+    "lepori2024": "Lepori et al. 2024 (arXiv:2406.15955)",
+    "tartaglini2023": "Tartaglini et al. 2023 (arXiv:2310.09612)",
+    "puebla2022": "Puebla & Bowers 2022 (Journal of Vision 22(10):11)",
+}

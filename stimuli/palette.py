@@ -44,3 +44,9 @@ NAMES: tuple[str, ...] = tuple(name for name, _ in PALETTE)
 def means() -> NDArray[np.int16]:
     """(20, 3) int16 RGB means in [0, 255]; rows 0-15 training, 16-19 out of distribution."""
     return np.array([rgb for _, rgb in PALETTE], dtype=np.int16)
+
+
+def luma(rgb: NDArray[np.integer]) -> NDArray[np.int64]:
+    """(...) int64: Rec. 601 luma of (..., 3) RGB in [0, 255], rounded as Pillow's mode "L" is."""
+    weights = np.array([19595, 38470, 7471])  # 65,536ths
+    return np.asarray((rgb.astype(np.int64) @ weights + 0x8000) >> 16)

@@ -149,6 +149,29 @@ def chain(family: Family, members: Ints, key: int) -> Ints:
     return np.stack([order, np.roll(order, -1)], axis=1)
 
 
+def alike(family: Family, members: Ints, key: int) -> Ints:
+    """A round in which partners have about the same ink, so that total ink tells no relation.
+
+    Objects in the order of their ink, shuffled a little, are joined into a ring, up over the even
+    and down over the odd places; each is followed by its odd partner.
+
+    Returns:
+        (n, 2) members: column 0 is a permutation of all, and so is column 1.
+    """
+    n = len(members)
+    rank = np.empty(n, dtype=np.int64)
+    rank[np.argsort(family.ink(members), kind="stable")] = np.arange(n)
+    words = rng.mix(key, np.arange(n))
+    near = max(2, n // _NEIGHBOURS)
+    place = (rank << 32) + rng.below(words, near << 20) * (1 << 12)
+    order = members[np.argsort(place, kind="stable")]
+    ring = np.concatenate([order[::2], order[1::2][::-1]])
+    return np.stack([ring, np.roll(ring, -1)], axis=1)
+
+
+_NEIGHBOURS = 40  # an object moves past one in forty of the others at most
+
+
 def twins(family: Family, members: Ints, key: int) -> Ints:
     """A round: each object with its twin; objects 2 m and 2 m + 1 are twins, pools hold both."""
     order = members[rng.order(rng.mix(key, np.arange(len(members))))]

@@ -61,11 +61,16 @@ class ImagesDigest:
 
     def update(self, image: NDArray[np.uint8]) -> None:
         """Add one (height, width, 3) uint8 image."""
-        self._state.update(xxh3_128_digest(image.data))
+        self._state.update(image_digest(image))
 
     def hexdigest(self) -> str:
         """64 hex digits."""
         return self._state.hexdigest()
+
+
+def image_digest(image: NDArray[np.uint8]) -> bytes:
+    """XXH3-128 of an image's bytes in C order."""
+    return bytes(xxh3_128_digest(image.data))
 
 
 def array_digest(values: NDArray[Any]) -> str:

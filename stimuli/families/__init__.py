@@ -42,6 +42,9 @@ class Family(Protocol):
     def attributes(self, numbers: Ints) -> Mapping[str, Ints]:
         """The family's columns for objects of any shape of `numbers`."""
 
+    def ink(self, numbers: Ints) -> Ints:
+        """A measure of the ink of each of (n,) objects, up to a factor; for `pools.alike`."""
+
     def draw(self, number: int, size: int, angle: int, scale: int) -> Sprite:
         """Draw an object; the same sprite on every machine.
 

@@ -41,6 +41,10 @@ class Strings:
         powers = len(CHARACTERS) ** np.arange(self.length - 1, -1, -1)
         return {"character": numbers[..., None] // powers % len(CHARACTERS)}
 
+    def ink(self, numbers: Ints) -> Ints:
+        """The lengths of the strokes of each string."""
+        return np.asarray(_lengths()[self.attributes(numbers)["character"]].sum(axis=-1))
+
     def draw(self, number: int, size: int, angle: int, scale: int) -> Sprite:
         """Black lines of 1/24 of the square's side, whatever the scale, on white."""
         width = size * strokes.FINE // PEN
@@ -67,3 +71,10 @@ def _glyph(character: int, cell: int, length: int) -> tuple[Ints, ...]:
         y = points[:, 1] * high // HEIGHT - high // 2
         made.append(np.stack([x, y], axis=1))
     return tuple(made)
+
+
+@lru_cache(maxsize=1)
+def _lengths() -> Ints:
+    """(36,) int64: length of all strokes of each character."""
+    lines = [[np.array(line) for line in GLYPHS[character]] for character in CHARACTERS]
+    return np.array([sum(fixed.perimeter(p, closed=False) for p in glyph) for glyph in lines])

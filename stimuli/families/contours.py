@@ -71,6 +71,10 @@ class Contours:
         """The condition, one for each row of `numbers`."""
         return {"condition": np.full(len(numbers), CONDITIONS.index(self.condition))}
 
+    def ink(self, numbers: Ints) -> Ints:
+        """Twins are matched one by one."""
+        return np.zeros_like(numbers)
+
     def draw(self, number: int, size: int, angle: int, scale: int) -> Sprite:
         """A line of 1/48 of the square's side (or twice that, or a fill), whatever the scale."""
         width = size * strokes.FINE // PEN * (2 if self.condition == "wider_line" else 1)

@@ -152,6 +152,11 @@ class Squiggles:
         """None: a squiggle is its number."""
         return {}
 
+    def ink(self, numbers: Ints) -> Ints:
+        """The lengths of the curves."""
+        curves = [outline(self.key, number) for number in numbers.tolist()]
+        return np.array([fixed.perimeter(curve, closed=True) for curve in curves])
+
     def draw(self, number: int, size: int, angle: int, scale: int) -> Sprite:
         """A black line of 1/32 of the square's side, whatever the scale, on white."""
         width = max(1, size * strokes.FINE // PEN)

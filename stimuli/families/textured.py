@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from samediff_stimuli import fixed, rng, silhouettes, strokes, textures
+from samediff_stimuli import fixed, palette, rng, silhouettes, strokes, textures
 from samediff_stimuli.families import WHITE, Family, Sprite
 from samediff_stimuli.fixed import FULL_SCALE, UNIT, Ints
 
@@ -79,6 +79,10 @@ class Textured:
         """Shape, texture and colour of each object."""
         return {"shape": numbers // N**2, "texture": numbers // N % N, "color": numbers % N}
 
+    def ink(self, numbers: Ints) -> Ints:
+        """The same for all."""
+        return np.zeros_like(numbers)
+
     def draw(self, number: int, size: int, angle: int, scale: int) -> Sprite:
         """A square of the same area stands for the shape, mid-grey for texture, grey for colour."""
         shape, texture, color = number // N**2, number // N % N, number % N
@@ -103,6 +107,10 @@ class Tinted:
         """Shape, texture and colour of each object."""
         n = len(TINTS)
         return {"shape": numbers // n // N, "texture": numbers // n % N, "color": numbers % n}
+
+    def ink(self, numbers: Ints) -> Ints:
+        """The same for all."""
+        return np.zeros_like(numbers)
 
     def draw(self, number: int, size: int, angle: int, scale: int) -> Sprite:
         """Grey texture mixed with the tint."""
@@ -203,17 +211,15 @@ def hues() -> NDArray[np.uint8]:
         for level in range(MIDDLE - CONTRAST, MIDDLE + CONTRAST + 1):
             wanted = level * UNIT * 10**6 + shift
             tries = wanted // (UNIT * 10**6) + near
-            legal = (luma(tries) == level) & (tries >= 0).all(axis=1) & (tries < WHITE).all(axis=1)
+            legal = (
+                (palette.luma(tries) == level)
+                & (tries >= 0).all(axis=1)
+                & (tries < WHITE).all(axis=1)
+            )
             off = ((tries * UNIT * 10**3 - wanted // 10**3) ** 2).sum(axis=1)
             table[hue, level] = tries[legal][np.argmin(off[legal])]
     table.flags.writeable = False
     return table.astype(np.uint8)
-
-
-def luma(rgb: Ints) -> Ints:
-    """(...) int64: Rec. 601 luma of (..., 3) RGB in [0, 255], as Pillow's mode "L" rounds it."""
-    weights = np.array([19595, 38470, 7471])  # 65,536ths
-    return np.asarray((rgb.astype(np.int64) @ weights + 0x8000) >> 16)
 
 
 def all_differ(family: Family, members: Ints, key: int) -> Ints:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from samediff_stimuli import placed_options
+from samediff_stimuli import placed_options, pools
 from samediff_stimuli.families.characters import CHARACTERS, MAX_LENGTH, Strings
 from samediff_stimuli.placed_options import FiniteOptions
 from samediff_stimuli.placed_task import make_task
@@ -60,7 +60,10 @@ TASK = make_task(
             length=2, holdout=0, placement="patch", patch_size=14, object_size=50
         ),
     },
+    pairing=pools.alike,
     departures=(
+        "Different objects are drawn with lines of about the same length, so that total ink tells "
+        "nothing, not even in its spread; the released code pairs any two.",
         "Strings of three characters in strokes of our own drawing: 46,656 objects. How the "
         "paper's were made is not public; the files in its repository are 21 single characters, "
         "too few for the 1,600 objects that it used.",

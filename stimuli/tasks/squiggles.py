@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from samediff_stimuli import pools
 from samediff_stimuli.families.squiggles import Squiggles
 from samediff_stimuli.placed_options import PlacedOptions
 from samediff_stimuli.placed_task import make_task
@@ -30,7 +31,10 @@ TASK = make_task(
     options=PlacedOptions,
     family=family,
     variants=VARIANTS,
+    pairing=pools.alike,
     departures=(
+        "Different objects are drawn with lines of about the same length, so that total ink tells "
+        "nothing, not even in its spread; the released code pairs any two.",
         "Curves are circles whose radius carries random harmonics, twisted and sheared, in the "
         "manner of the contours of SVRT problem 1; the code that made the paper's is not public.",
         "Lines keep their width when objects are scaled.",
