@@ -63,7 +63,9 @@ class SceneOptions(Options):
             self._check_patches()
         elif self.patch_size is not None:
             raise InputError(f"patch_size {self.patch_size} is for placement patch; leave it out")
-        if self.items * (self.object_size + 1) ** 2 * 2 > (self.image_size + 1) ** 2:
+        if self.items > 2 and (
+            self.items * (self.object_size + 1) ** 2 * 2 > (self.image_size + 1) ** 2
+        ):
             raise InputError(
                 f"items {self.items} of object_size {self.object_size} fill more than half of "
                 f"image_size {self.image_size}; choose fewer or smaller objects, or a larger image"

@@ -54,7 +54,8 @@ class Free:
 
     def pairs(self) -> int:
         """Number of unordered pairs of places."""
-        return int(_free_steps(self)[1][-1])
+        ends = _free_steps(self)[1]
+        return int(ends[-1]) if len(ends) else 0
 
     def pair(self, number: Ints) -> Ints:
         """Corners of both places, the upper (or left) one first; all pairs are equally likely."""

@@ -65,7 +65,18 @@ def default_splits(recipe: Recipe, family: Family) -> tuple[Split, ...]:
             about = f"{n:,} objects, the same in {' and '.join(shared)}"
         held_out = not shared and name != "train"
         made.append(Split(name=name, rows=rows, about=about, held_out=held_out))
-    return checked_splits(recipe, made, GROUP)
+    found = checked_splits(recipe, made, GROUP)
+    exist = placed_options.arena_of(recipe).pairs()
+    for split in found:
+        pool = pool_of(recipe, family, split.name)
+        n = len(pool.members)
+        if pool.first_round + -(-split.rows // GROUP // n) > exist:
+            raise InputError(
+                f"{split.name} {split.rows} needs more unique stimuli than exist: each of its {n} "
+                f"objects has {exist} pairs of places; ask for fewer images, or more "
+                f"{split.name}_objects, a larger image_size or smaller patches"
+            )
+    return found
 
 
 def checked_splits(recipe: Recipe, made: list[Split], group: int) -> tuple[Split, ...]:
@@ -84,7 +95,9 @@ def checked_splits(recipe: Recipe, made: list[Split], group: int) -> tuple[Split
                 f"group; nearest: {max(group, split.rows // group * group)}"
             )
     if placed_options.arena_of(recipe).pairs() < 1:
-        raise InputError("there is no room for two objects; choose a smaller object_size")
+        raise InputError(
+            "there is no room for two objects; choose a smaller object_size or a larger image_size"
+        )
     return tuple(made)
 
 
