@@ -10,6 +10,7 @@ What the conditions are follows the paper's released code; outlines and numbers 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
@@ -46,7 +47,7 @@ ABOUT: dict[Condition, str] = {
     "lines": "two open boxes joined into an S, and its mirror image",
     "arrows": "a line with triangles at one or both ends, and the same with them turned round",
 }
-FINITE = {"lines": 2 * 64 * 64 * 2, "arrows": 2 * 720 * 8}  # distinct objects
+FINITE = {"lines": 2 * 4 * 512, "arrows": 2 * 720 * 8}  # distinct objects
 
 PEN = 48  # parts of the square's side that a line is wide: 2 of 96 pixels
 _POLYGONS = ("irregular", "open", "wider_line", "random_color", "filled")  # of the same outlines
@@ -85,12 +86,10 @@ class Contours:
         else:
             points = np.concatenate([strokes.dense(line) for line in lines])
             if self.condition == "scrambled" and number % 2:
-                points = (
-                    points
-                    + self._pushes(number, span * scale // fixed.FULL_SCALE)[
-                        2 * (points[:, 1] >= 0) + (points[:, 0] >= 0)
-                    ]
-                )
+                # Without what the pen's round ends add, the four parts have the ink of one.
+                points = points[np.abs(points).min(axis=1) >= 3 * width // 8]
+                quarter = 2 * (points[:, 1] >= 0) + (points[:, 0] >= 0)
+                points = points + self._pushes(number, span * scale // fixed.FULL_SCALE)[quarter]
             coverage = strokes.stamp(points, size, width)
         return inked(coverage, strokes.FINE**2, self._color(number))
 
@@ -173,8 +172,9 @@ def _bracket(key: int, pair: int, twin: int) -> tuple[Ints, ...]:
     """An S of two open boxes that share a side, upright or lying; the twin is mirrored."""
     total = FINITE["lines"] // 2
     number = int(rng.permute(key, np.array([pair % total]), total, np.array([_PARTS]))[0])
-    wide, high, lying = number % 64, number // 64 % 64, number // 4096
-    w, h = HALF * (64 + wide) // 128, HALF * (64 + high) // 128
+    longer, level = HALF, HALF * (256 + number // 4) // 768
+    tall, lying = number & 1, number & 2
+    w, h = (level, longer) if tall else (longer, level)
     points = np.array([[-w, 0], [-w, -h], [0, -h], [0, 0], [0, h], [w, h], [w, 0]])
     points = points * [1, -1] if twin else points
     return (fixed.centred(points[:, ::-1] if lying else points),)
@@ -194,5 +194,5 @@ def _arrow(key: int, pair: int, twin: int) -> tuple[Ints, ...]:
             base, tip = (inner, outer) if (head > 0) != bool(twin) else (outer, inner)
             half = tall * 577 // 1000  # equilateral
             lines.append(np.array([[-half, base], [0, tip], [half, base], [-half, base]]))
-    long = shaft + tall
+    long = math.isqrt((shaft + tall) ** 2 + (tall * 577 // 1000) ** 2) + 8
     return tuple(fixed.turned(line * HALF // long, turn % 360) // UNIT for line in lines)

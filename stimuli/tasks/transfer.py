@@ -27,9 +27,9 @@ class TransferOptions(PlacedOptions):
     condition: Condition = option("original", "condition of the train and validation splits", "")
     object_size: int = option(96, "side of an object's square in pixels", "o")
     variant: Variant = option("S", "both objects scaled alike (S), or not (N)", "")
-    train_objects: int = option(3200, "distinct objects in the training split, twins counted")
-    validation_objects: int = option(3200, "distinct objects in the validation split")
-    test_objects: int = option(3200, "distinct objects in each test split, none of the others")
+    train_objects: int = option(1200, "distinct objects in the training split, twins counted")
+    validation_objects: int = option(1200, "distinct objects in the validation split")
+    test_objects: int = option(1200, "distinct objects in each test split, none of the others")
 
     def __post_init__(self) -> None:
         """Check every range."""

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch.utils.data import Dataset
 
 from samediff_stimuli import palette, silhouettes
@@ -39,6 +39,30 @@ def generate_plainly(path: Path, task: str, n: int) -> None:
                 canvas.paste(pixels, (int(x), int(y)), masks[shape])
             images[i] = np.asarray(canvas)
             labels[i] = i % 2
+
+
+def outlines_plainly(folder: Path, n: int) -> None:
+    """Write n PNG files of 224 x 224: two closed outlines at random places, drawn with Pillow."""
+    rng = np.random.default_rng(0)
+    angles = np.linspace(0, 2 * np.pi, 160)
+    for i in range(n):
+        canvas = Image.new("RGB", (224, 224), (255, 255, 255))
+        draw = ImageDraw.Draw(canvas)
+        corners = rng.integers(0, 161, (2, 2))
+        while np.abs(corners[0] - corners[1]).max() <= 64:
+            corners = rng.integers(0, 161, (2, 2))
+        curves = []
+        for _ in range(2):
+            waves = [
+                rng.normal(0, 0.15 / k) * np.cos(k * angles + rng.normal()) for k in range(2, 9)
+            ]
+            radius = 20 + 20 * np.sum(waves, axis=0)
+            curves.append(np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius[:, None] + 32)
+        if i % 2:
+            curves[1] = curves[0]
+        for curve, corner in zip(curves, corners, strict=True):
+            draw.line([tuple(p) for p in curve + corner], fill=(0, 0, 0), width=2, joint="curve")
+        canvas.save(folder / f"{i:06d}.png")
 
 
 class H5Dataset(Dataset[Any]):
