@@ -25,6 +25,8 @@ from samediff_stimuli.table import Column, Table
 
 BATCH = 32  # images decoded at a time
 WHITE = 255
+# Not judged: objects of different colours may differ in brightness, which is what is asked for.
+SHOWN_ONLY = ("contrast",)
 BOUND = 4.0  # standard errors from chance beyond which a statistic is said to tell the label
 
 FEATURES: dict[str, str] = {
@@ -63,8 +65,9 @@ class Confound:
 
     @property
     def tells(self) -> bool:
-        """Whether the area is further from chance than luck explains."""
-        return abs(self.auc - 0.5) > BOUND * self.error
+        """Whether a judged statistic's area is further from chance than luck explains."""
+        far = abs(self.auc - 0.5) > BOUND * self.error
+        return far and self.feature not in SHOWN_ONLY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from samediff_stimuli import tasks
@@ -12,32 +13,63 @@ from samediff_stimuli.cards.parquet import features
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Column
-from samediff_stimuli.tasks import Split
+from samediff_stimuli.tasks import Split, Task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What is to be said of images that this package did not make.
+
+    Attributes:
+        license: as the Hub spells it; "unknown" if nobody said.
+        notes: lines for the card: where the images come from and what was done to them.
+        files: text of files that go into the dataset folder, by name.
+        versions: releases of what decoded the images.
+    """
+
+    license: str = "unknown"
+    notes: tuple[str, ...] = ()
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def command(recipe: Recipe) -> str:
     """The shortest command that makes a recipe: no option that follows from the others."""
+    if not tasks.get(recipe.task).source:
+        return "samediff-stimuli import FOLDER --out DIR"
     make = type(recipe.options)
-    needed = dataclasses.asdict(recipe.options)
+    specs = {spec.name: spec.metadata for spec in dataclasses.fields(make)}
+    fixed = {name: getattr(recipe.options, name) for name in specs if specs[name].get("derived")}
+    needed = {n: getattr(recipe.options, n) for n in make.names() if n not in fixed}
     for name in list(needed):
         fewer = {other: value for other, value in needed.items() if other != name}
         with contextlib.suppress(InputError):  # what is left may not go together
-            if make(**fewer) == recipe.options:
+            if make(**fixed, **fewer) == recipe.options:
                 needed = fewer
     words = ["samediff-stimuli generate", f"--task {recipe.task}", f"--seed {recipe.seed}"]
-    words += [f"--{name.replace('_', '-')} {value}" for name, value in needed.items()]
+    words += [f"--{name} DIR" for name, metadata in specs.items() if metadata.get("local")]
+    for name, value in needed.items():
+        flag = name.replace("_", "-")
+        words.append(
+            f"--{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f"--{flag} {value}"
+        )
     return " ".join(words)
 
 
-def card(manifest: Manifest) -> str:
-    """The text of the card: YAML that `datasets` parses, then Markdown."""
-    recipe = manifest.recipe
+def card(manifest: Manifest, origin: Origin | None = None) -> str:
+    """The text of the card: YAML that `datasets` parses, then Markdown.
+
+    Args:
+        manifest: of the dataset; no more than that is needed if this package made the images.
+        origin: of images that it did not make.
+    """
+    recipe, origin = manifest.recipe, origin or Origin()
     task = tasks.get(recipe.task)
     splits = task.splits(recipe)
     counts = {split.name: manifest.counts(split.name) for split in splits}
     sections = [
-        f"---\n{_yaml(manifest)}\n---",
-        f"# {task.title} (`{manifest.name}`, seed {recipe.seed})",
+        f"---\n{_yaml(manifest, origin)}\n---",
+        f"# {_title(manifest)}",
         task.summary,
         "![Some stimuli of every split](preview.png)",
         "## Load it",
@@ -53,16 +85,11 @@ def card(manifest: Manifest) -> str:
             ],
         ),
         "## Balance",
-        "Counts of every class in every split, made from the scenes. Per-object columns give the "
-        "smallest and the largest count over the classes that occur.",
+        _BALANCE if task.source else "Images of every class in every split.",
         _balance(task.columns(recipe), counts),
         "## Columns",
         _columns(task.columns(recipe), task.image_shape(recipe)),
-        "## Deliberate departures",
-        f"This set follows {REFERENCES[task.source]} except in this:",
-        "\n".join(f"- {departure}" for departure in task.departures),
-        "## Limits",
-        _LIMITS,
+        *(_departures(task) if task.source else _origin(origin)),
         "## Files and digests",
         _DIGESTS,
         _table(
@@ -74,21 +101,81 @@ def card(manifest: Manifest) -> str:
         ),
         f"Content digest of the whole dataset: `{manifest.digest()}`",
         "## Licence and citation",
-        "The data are made by a program and are free under CC-BY-4.0. Please cite the paper whose "
-        f"design they follow:\n\n```bibtex\n{CITATIONS[task.source]}\n```",
+        _rights(task) if task.source else _rights_of_others(origin),
     ]
     return "\n\n".join(sections) + "\n"
 
 
+def _title(manifest: Manifest) -> str:
+    """The task's title, the dataset's name, and its seed if it was made from one."""
+    task = tasks.get(manifest.recipe.task)
+    seed = f", seed {manifest.recipe.seed}" if task.source else ""
+    return f"{task.title} (`{manifest.name}`{seed})"
+
+
+def _departures(task: Task) -> list[str]:
+    """How the set differs from the paper's, and what to beware of."""
+    return [
+        "## Deliberate departures",
+        f"This set follows {REFERENCES[task.source]} except in this:",
+        "\n".join(f"- {departure}" for departure in task.departures),
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in (*task.limits, *_LIMITS)),
+    ]
+
+
+def _origin(origin: Origin) -> list[str]:
+    """Where images of others come from, and what to beware of."""
+    return [
+        "## Where the images come from",
+        "This package did not make the images; it read them from a folder of classes.",
+        "\n".join(f"- {note}" for note in origin.notes),
+        "## Limits",
+        _LIMITS_OF_OTHERS,
+    ]
+
+
+def _rights(task: Task) -> str:
+    if task.license == "unknown":
+        return (
+            "The objects are pictures that somebody brought: whoever shares this dataset must state "
+            "their licence, here and above. Please cite their makers, and the paper whose design "
+            f"the data follow:\n\n```bibtex\n{CITATIONS[task.source]}\n```"
+        )
+    return (
+        "The data are made by a program and are free under CC-BY-4.0. Please cite the paper whose "
+        f"design they follow:\n\n```bibtex\n{CITATIONS[task.source]}\n```"
+    )
+
+
+def _rights_of_others(origin: Origin) -> str:
+    if origin.license == "unknown":
+        return (
+            "The licence of these images is unknown: whoever shares this dataset must find it out "
+            "and state it, here and above (`samediff-stimuli import --license ID`). Cite the "
+            "images' makers."
+        )
+    return (
+        f"Whoever imported the images states their licence, `{origin.license}`; cite their makers."
+    )
+
+
+_BALANCE = (
+    "Counts of every class in every split, made from the scenes. Per-object columns give the "
+    "smallest and the largest count over the classes that occur."
+)
+
+_LIMITS_OF_OTHERS = (
+    "Labels are the names of the folders; nothing was checked against what the images show, "
+    "neither balance nor leaks between splits, beyond what is said above. `samediff-stimuli "
+    "verify` checks that this copy holds the pixels that were imported; it cannot make them anew."
+)
+
 _LIMITS = (
-    "Stimuli are synthetic, on a white ground; success on them says little about photographs. "
-    "Two observers that do not judge sameness are above chance in principle, in this and in the "
-    "papers' sets: one that sees colour alone can spot pairs that differ in colour, one that sees "
-    "shape alone those that differ in shape (each reaches 5/6 on discrimination). The *spread* of "
-    "mean luminance is wider over same stimuli than over different ones, because one colour is "
-    "doubled; its mean is equal, and total ink is the same in every stimulus. Labels, "
-    "balance, uniqueness and alignment are checked by the package's tests for every split; "
-    "`samediff-stimuli verify` checks this copy."
+    "Stimuli are synthetic, on a white ground; success on them says little about photographs.",
+    "Labels, balance, uniqueness and placement are checked by the package's tests for every split; "
+    "`samediff-stimuli verify` checks this copy, and `samediff-stimuli audit` measures on its "
+    "images what repeats, and what ink, luminance, boxes, centroids and distances say of the label.",
 )
 
 _DIGESTS = (
@@ -99,7 +186,7 @@ _DIGESTS = (
 )
 
 
-def _yaml(manifest: Manifest) -> str:
+def _yaml(manifest: Manifest, origin: Origin) -> str:
     from huggingface_hub import DatasetCardData
 
     task = tasks.get(manifest.recipe.task)
@@ -127,14 +214,17 @@ def _yaml(manifest: Manifest) -> str:
         "splits": [_split_info(manifest, split) for split in splits],
     }
     total = sum(split.rows for split in splits)
+    ours: dict[str, Any] = {
+        "license": task.license,
+        "annotations_creators": ["machine-generated"],
+        "source_datasets": ["original"],
+        "tags": ["synthetic", "same-different", "relational-reasoning", "vision-transformers"],
+    }
     data = DatasetCardData(
-        license="cc-by-4.0",
-        annotations_creators=["machine-generated"],
-        source_datasets=["original"],
+        **(ours if task.source else {"license": origin.license, "tags": ["samediff-stimuli"]}),
         task_categories=["image-classification"],
         size_categories=[size_category(total)],
-        pretty_name=f"{task.title} ({name}, seed {manifest.recipe.seed})",
-        tags=["synthetic", "same-different", "relational-reasoning", "vision-transformers"],
+        pretty_name=_title(manifest).replace("`", ""),
         configs=[config],
         dataset_info=info,
     )
@@ -178,7 +268,7 @@ def _yaml_features(
 
 
 def _loading(manifest: Manifest) -> str:
-    mirrored = manifest.shards[0].mirror is not None
+    mirrored, first = manifest.shards[0].mirror is not None, manifest.shards[0].split
     what = "Parquet: PIL images, class labels" if mirrored else "HDF5: arrays, class labels"
     return f"""```python
 from datasets import load_dataset
@@ -189,12 +279,12 @@ data = load_dataset("DIR_OR_REPO", "{manifest.name}")  # {what}
 ```python
 from samediff_stimuli.loaders import StimulusDataset, make_loader
 
-train = StimulusDataset("DIR", "train")  # HDF5: (image, label), uint8 tensors
-for images, labels in make_loader(train, batch_size=128, shuffle=True, seed=0):
+data = StimulusDataset("DIR", "{first}")  # HDF5: (image, label), uint8 tensors
+for images, labels in make_loader(data, batch_size=128, shuffle=True, seed=0):
     ...
 ```
 
-Without the package: `load_dataset("hdf5", data_files="DIR/hdf5/{manifest.name}/train-*.h5")`."""
+Without the package: `load_dataset("hdf5", data_files="DIR/hdf5/{manifest.name}/{first}-*.h5")`."""
 
 
 def _balance(columns: tuple[Column, ...], counts: dict[str, dict[str, list[int]]]) -> str:
@@ -226,4 +316,5 @@ def _columns(columns: tuple[Column, ...], image_shape: tuple[int, int, int]) -> 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

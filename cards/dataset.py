@@ -14,7 +14,7 @@ import h5py
 
 from samediff_stimuli import codec, engine, manifest, preview, tasks
 from samediff_stimuli.cards import folder
-from samediff_stimuli.cards.card import card
+from samediff_stimuli.cards.card import Origin, card
 from samediff_stimuli.cards.parquet import ParquetMirror
 from samediff_stimuli.manifest import Manifest, ShardRecord
 from samediff_stimuli.recipe import InputError, Recipe
@@ -28,6 +28,7 @@ def generate(
     parquet: bool = True,
     overwrite: bool = False,
     on_rows: Callable[[int], None] = lambda rows: None,
+    origin: Origin | None = None,
 ) -> Manifest:
     """Make a dataset folder, or finish one that was interrupted.
 
@@ -38,12 +39,15 @@ def generate(
         parquet: write the Parquet mirror that `load_dataset(out)` reads.
         overwrite: replace a dataset of another recipe.
         on_rows: told the number of rows of each shard as it is finished.
+        origin: of images that this package did not make; card and origin are written anew even
+            if the folder is finished.
 
     Returns:
         The manifest of the finished folder.
 
     Raises:
-        InputError: if the folder holds something else, or cannot be written; nothing is changed.
+        InputError: if the folder holds something else or cannot be written, or if what the images
+            are made from is not at hand; nothing is changed.
         OSError: if the disk is full; finished shards stay, and the same call goes on from there.
     """
     workers = engine.available_workers() if workers is None else workers
@@ -53,31 +57,38 @@ def generate(
     folder.check(out, recipe, parquet, overwrite)
     out = out.absolute()  # workers may have been started in another folder
     done = folder.complete(out, recipe, parquet)
-    if done is not None:
+    if done is not None and origin is None:
         shutil.rmtree(out / engine.PARTIAL, ignore_errors=True)  # a run killed at its very end
         on_rows(sum(shard.rows for shard in done.shards))
         return done
+    reason = tasks.get(recipe.task).missing(recipe)
+    if reason is not None:
+        raise InputError(f"the images of {recipe.task!r} cannot be made: {reason}")
     folder.prepare(out, recipe, parquet)
     mirror = ParquetMirror(tasks.get(recipe.task).columns(recipe)) if parquet else None
     shards = engine.run(recipe, out, workers, mirror, on_rows)
-    made = _finish(out, recipe, tuple(shards))
+    made = _finish(out, recipe, tuple(shards), origin or Origin())
     shutil.rmtree(out / engine.PARTIAL)
     return made
 
 
-def _finish(out: Path, recipe: Recipe, shards: tuple[ShardRecord, ...]) -> Manifest:
-    """Write preview and card, then the manifest."""
+def _finish(out: Path, recipe: Recipe, shards: tuple[ShardRecord, ...], origin: Origin) -> Manifest:
+    """Write preview, card and the origin's files, then the manifest."""
     versions = {
         "samediff-stimuli": version("samediff-stimuli"),
         "h5py": version("h5py"),
         "hdf5": h5py.version.hdf5_version,
         "zlib-ng": codec.version(),
         **({"pyarrow": version("pyarrow")} if shards[0].mirror else {}),
+        **origin.versions,
     }
     bare = Manifest(recipe=recipe, shards=shards, extras=(), versions=versions)
     preview.save(preview.sheet_of_recipe(recipe), out / folder.PREVIEW)
-    manifest.write_atomically(out / folder.CARD, card(bare))
-    extras = tuple(engine.record_of(out, out / name) for name in (folder.CARD, folder.PREVIEW))
+    manifest.write_atomically(out / folder.CARD, card(bare, origin))
+    for name, text in origin.files.items():
+        manifest.write_atomically(out / name, text)
+    names = (folder.CARD, folder.PREVIEW, *origin.files)
+    extras = tuple(engine.record_of(out, out / name) for name in names)
     made = Manifest(recipe=recipe, shards=shards, extras=extras, versions=versions)
     manifest.write(out, made)
     return made

@@ -19,7 +19,9 @@ from samediff_stimuli.shards import DamagedError
 
 CARD = "README.md"
 PREVIEW = "preview.png"
+PROVENANCE = "provenance.csv"  # of imported images: which row is which file
 RECIPE = f"{engine.PARTIAL}/recipe.json"
+_OUR_FILES = (manifest.NAME, CARD, PREVIEW, PROVENANCE)  # manifest first: removed first
 
 
 def complete(out: Path, recipe: Recipe, parquet: bool) -> Manifest | None:
@@ -38,20 +40,10 @@ def complete(out: Path, recipe: Recipe, parquet: bool) -> Manifest | None:
 
 def check(out: Path, recipe: Recipe, parquet: bool, overwrite: bool) -> None:
     """Raise InputError unless a dataset of this recipe may be written there; change nothing."""
-    parent = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not parent.is_dir():
-        raise InputError(f"--out {out} is not possible: {parent} is a file; give a folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError(f"--out {out} cannot be written: no permission for {parent}")
-    present = [path for path in out.iterdir() if not _is_temporary(path)] if out.exists() else []
-    if not present:
+    check_place(out)
+    if not _present(out):
         return
     there = _plan_there(out)
-    if there is None and not _shards(out):
-        raise InputError(
-            f"--out {out} is not empty and holds no dataset (it has {min(present).name!r}); "
-            "give a new folder"
-        )
     strangers = _strangers(out)
     if strangers and overwrite:
         raise InputError(
@@ -66,6 +58,26 @@ def check(out: Path, recipe: Recipe, parquet: bool, overwrite: bool) -> None:
     else:
         what = "a dataset of another recipe"
     raise InputError(f"--out {out} holds {what}; give another folder, or --overwrite")
+
+
+def check_place(out: Path) -> None:
+    """Raise InputError unless some dataset may be written there; change nothing."""
+    parent = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not parent.is_dir():
+        raise InputError(f"--out {out} is not possible: {parent} is a file; give a folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"--out {out} cannot be written: no permission for {parent}")
+    present = _present(out)
+    if present and _plan_there(out) is None and not _shards(out):
+        raise InputError(
+            f"--out {out} is not empty and holds no dataset (it has {min(present).name!r}); "
+            "give a new folder"
+        )
+
+
+def _present(out: Path) -> list[Path]:
+    """What a folder holds but for our temporary files; nothing if there is no such folder."""
+    return [path for path in out.iterdir() if not _is_temporary(path)] if out.exists() else []
 
 
 def _is_temporary(path: Path) -> bool:
@@ -83,7 +95,7 @@ def _shards(out: Path) -> list[Path]:
 
 def _strangers(out: Path) -> list[Path]:
     """What a dataset folder holds besides a dataset, at any depth, relative to it."""
-    ours = {*_shards(out), *(out / name for name in (manifest.NAME, CARD, PREVIEW))}
+    ours = {*_shards(out), *(out / name for name in _OUR_FILES)}
     files = [path for path in out.rglob("*") if not path.is_dir() and not _is_temporary(path)]
     found = [path.relative_to(out) for path in files if path not in ours]
     return sorted(path for path in found if path.parts[0] != engine.PARTIAL)
@@ -121,7 +133,7 @@ def prepare(out: Path, recipe: Recipe, parquet: bool) -> None:
         text = None
     if text != _plan(recipe, parquet) | {"cleared": True}:
         _claim(out, _plan(recipe, parquet) | {"cleared": False})
-        for name in (manifest.NAME, CARD, PREVIEW):  # manifest first: it must not look whole
+        for name in _OUR_FILES:
             (out / name).unlink(missing_ok=True)
         for name in ("hdf5", "data"):
             shutil.rmtree(out / name, ignore_errors=True)

@@ -181,6 +181,14 @@ VARIANTS: dict[str, AlignedOptions] = {
 }
 
 
+LIMITS: tuple[str, ...] = (
+    "Two observers that do not judge sameness are above chance in principle, in this and in the "
+    "paper's sets: one that sees colour alone can spot pairs that differ in colour, one that sees "
+    "shape alone those that differ in shape (each reaches 5/6 on discrimination).",
+    "The *spread* of mean luminance is wider over same stimuli than over different ones, because "
+    "one colour is doubled; its mean is equal, and total ink is the same in every stimulus.",
+)
+
 DEPARTURES: tuple[str, ...] = (
     "Silhouettes are of our own drawing: 16 for training, 4 novel, all touching the four sides of "
     "their square and equal in ink area, so that size is no cue. The authors' are not ours "

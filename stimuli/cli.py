@@ -6,20 +6,21 @@ usage or input.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import json
-import shlex
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from samediff_stimuli.cli_folders import audit_command, export_command, import_command
+from samediff_stimuli.cli_models import beside, matrix_command, train_command
+from samediff_stimuli.cli_report import progress, say_made, size
 from samediff_stimuli.recipe import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class _Commands(click.Group):
         except InputError as error:
             _fail(str(error), 2)
         except KeyboardInterrupt:
-            _fail("interrupted; 'generate' goes on where it stopped when it is run again", 130)
+            _fail("interrupted; run the same command again: finished shards are kept", 130)
         except MemoryError as error:
             _fail(f"out of memory: {error}; choose a smaller image_size or larger patches", 2)
         except OSError as error:
@@ -43,7 +44,7 @@ class _Commands(click.Group):
                 raise
             hint = ""
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                hint = "; what was finished is kept: free some space and run the same command"
+                hint = "; free some space and run the same command: finished shards are kept"
             where = f"{error.filename}: " if error.filename else ""
             _fail(f"{where}{error.strerror or error}{hint}", 2)
         except Exception as error:  # DamagedError's module imports h5py: look at the name
@@ -77,12 +78,13 @@ def _task_options() -> Iterator[click.Option]:
             if not spec.metadata.get("derived"):
                 meaning = hints[spec.name], spec.metadata["about"], spec.default
                 found.setdefault(spec.name, {})[task.name] = meaning
+    optional = {task for by_task in found.values() for task in by_task}
     for name, by_task in found.items():
         flag = f"--{name.replace('_', '-')}"
         hint = next(iter(by_task.values()))[0]
         flags = [f"{flag}/--no-{flag[2:]}"] if hint is bool else [flag]
         kind = None if hint is bool else _plain(hint)
-        text = _help(by_task, everywhere=len(by_task) == len(tasks.registry()))
+        text = _help(by_task, everywhere=set(by_task) == optional)
         yield click.Option(flags, type=kind, default=None, help=text)
 
 
@@ -117,22 +119,10 @@ def _recipe(task: str, seed: int, given: dict[str, Any]) -> Recipe:
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:
         if name not in own:
-            flags = ", ".join(f"--{own_name.replace('_', '-')}" for own_name in sorted(own))
-            raise InputError(f"--{name.replace('_', '-')} is no option of {task!r}; it has {flags}")
+            flags = [f"--{own_name.replace('_', '-')}" for own_name in sorted(own)]
+            has = ", ".join(flags) or "none"
+            raise InputError(f"--{name.replace('_', '-')} is no option of {task!r}; it has {has}")
     return tasks.make_recipe(task, seed, chosen.options(**given))
-
-
-@contextlib.contextmanager
-def _progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr; yields the function to tell it how many rows are done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        job = bar.add_task(what, total=total)
-        yield lambda rows: bar.advance(job, rows)
 
 
 _seed = click.option(
@@ -151,7 +141,17 @@ def main() -> None:
     samediff-stimuli generate --task rmts --seed 0       make it
     samediff-stimuli verify rmts-p32-seed0               check it
     samediff-stimuli train rmts-p32-seed0                train a small baseline on it
+    samediff-stimuli matrix DIR DIR DIR                  train on each, test on all
+    samediff-stimuli audit rmts-p32-seed0                what repeats, what tells the label
+    samediff-stimuli import FOLDER --out mine            make one of your own image files
     """
+
+
+main.add_command(import_command)
+main.add_command(export_command)
+main.add_command(audit_command)
+main.add_command(train_command)
+main.add_command(matrix_command)
 
 
 @main.command("list")
@@ -162,8 +162,11 @@ def list_tasks() -> None:
     width = max(map(len, tasks.registry()))
     for task in tasks.registry().values():
         click.echo(f"{task.name:<{width}}  {task.summary}")
-        recipe = tasks.make_recipe(task.name, 0)
-        sizes = ", ".join(f"{split.name} {split.rows:,}" for split in task.splits(recipe))
+        try:
+            splits = task.splits(tasks.make_recipe(task.name, 0))
+            sizes = ", ".join(f"{split.name} {split.rows:,}" for split in splits)
+        except InputError as error:  # it needs somebody's images
+            sizes = str(error)
         click.echo(f"{'':<{width}}  {sizes}")
     click.echo("\nMake one: samediff-stimuli generate --task NAME --seed 0", err=True)
 
@@ -212,40 +215,15 @@ def generate(
     total = sum(split.rows for split in splits)
     if dry_run:
         guess = dataset.estimate(recipe, workers, parquet)
-        click.echo(f"{out}: {total:,} images in {guess.files} files, about {_size(guess.n_bytes)}")
+        click.echo(f"{out}: {total:,} images in {guess.files} files, about {size(guess.n_bytes)}")
         click.echo(f"about {guess.seconds:.0f} s with {workers} workers; nothing was written")
         return
     began = time.perf_counter()
-    with _progress(total, f"making {name}") as on_rows:
+    with progress(total, f"making {name}") as on_rows:
         made = dataset.generate(
             recipe, out, workers=workers, parquet=parquet, overwrite=overwrite, on_rows=on_rows
         )
-    taken = time.perf_counter() - began
-    n_bytes = sum(file.n_bytes for file in made.files())
-    click.echo(f"{out}: {total:,} images, {_size(n_bytes)}, in {taken:.1f} s")
-    named = str(out) if not str(out).startswith("-") else f"./{out}"
-    for split in splits:
-        click.echo(f"  {split.name:<18} {split.rows:>9,}  {split.about}")
-    click.echo(f"content digest {made.digest()}")
-    quoted = json.dumps(named, ensure_ascii=False)
-    load = f"from datasets import load_dataset; print(load_dataset({quoted}))"
-    first = f'D({quoted}, "{splits[0].name}")'
-    read = f"from samediff_stimuli.loaders import StimulusDataset as D; print(len({first}))"
-    click.echo("\nNext:")
-    for command in ("verify", "train"):
-        click.echo(f"  samediff-stimuli {command} {shlex.quote(named)}")
-    for code in (load, read):
-        click.echo(f"  python -c {shlex.quote(code)}")
-
-
-def _beside(folder: Path, what: str) -> Path:
-    """A path beside a folder, named after it; the folder may be "."."""
-    whole = folder.resolve()
-    return (folder if folder.name else whole).with_name(f"{whole.name}-{what}")
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:,.2f} GB"
+    say_made(out, made, time.perf_counter() - began, ["verify", "train"])
 
 
 @main.command(cls=_TaskCommand)
@@ -283,7 +261,8 @@ def show(task: str, seed: int, split: str, index: int, png: Path | None, **given
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--all", "everything", is_flag=True, help="Make every row anew, not 64 a split.")
-def verify(folder: Path, everything: bool) -> None:
+@click.option("--objects", type=click.Path(), help="Pictures that a naturalistic set is made of.")
+def verify(folder: Path, everything: bool, objects: str | None) -> None:
     """Check a dataset: hashes of files and arrays, then rows made anew and compared.
 
     Exit code 1, and a line for each problem, if anything is not what the recipe gives.
@@ -294,8 +273,8 @@ def verify(folder: Path, everything: bool) -> None:
 
     try:
         total = sum(shard.rows for shard in load(folder).shards)
-        with _progress(total, f"checking {folder}") as on_rows:
-            report = verification.verify(folder, everything, on_rows)
+        with progress(total, f"checking {folder}") as on_rows:
+            report = verification.verify(folder, everything, on_rows, objects)
     except DamagedError as error:
         _fail(str(error), 1)
     for problem in report.problems:
@@ -304,8 +283,10 @@ def verify(folder: Path, everything: bool) -> None:
         f"{folder}: {report.files} files hashed, {report.decoded:,} images decoded, "
         f"{report.remade:,} made anew: {len(report.problems) or 'no'} problems"
     )
+    if report.unmade:
+        click.echo(f"images were not made anew: {report.unmade}")
     if report.problems:
-        click.echo("To mend it, delete the files named and run its generate command.", err=True)
+        click.echo("To mend it, delete the files named and run the command that made it.", err=True)
         sys.exit(1)
 
 
@@ -325,45 +306,9 @@ def preview(folder: Path, out: Path | None) -> None:
         lambda split, rows: splits[split].images(rows),
         lambda split, n: splits[split].table.rows(slice(0, n)),
     )
-    out = _beside(folder, "preview.png") if out is None else out
+    out = beside(folder, "preview.png") if out is None else out
     drawing.save(picture, out)
     click.echo(str(out))
-
-
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default FOLDER-run.")
-@click.option("--epochs", type=click.IntRange(1), default=12, show_default=True)
-@click.option("--batch-size", type=click.IntRange(2), default=64, show_default=True)
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--overwrite", is_flag=True, help="Replace a finished run in the run folder.")
-def train(
-    folder: Path,
-    out: Path | None,
-    epochs: int,
-    batch_size: int,
-    lr: float,
-    seed: int,
-    device: str,
-    overwrite: bool,
-) -> None:
-    """Train a small patch-relation model on a dataset, and test it on every split.
-
-    Writes log.jsonl, checkpoint.pt and result.json to the run folder.
-    """
-    from samediff_stimuli.models.train import TrainConfig
-    from samediff_stimuli.models.train import train as run
-
-    out = _beside(folder, "run") if out is None else out
-    if (out / "result.json").exists() and not overwrite:
-        raise InputError(f"--out {out} holds a finished run; give another folder, or --overwrite")
-    config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device)
-    result = run(folder, out, config, lambda line: click.echo(line, err=True))
-    for split, accuracy in result.accuracy.items():
-        click.echo(f"{split:<18} {accuracy:.4f}")
-    click.echo(f"{out}: log.jsonl, checkpoint.pt, result.json", err=True)
 
 
 if __name__ == "__main__":

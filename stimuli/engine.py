@@ -58,11 +58,13 @@ class MirrorShard(Protocol):
 def plan(recipe: Recipe) -> list[Shard]:
     """Every shard of a dataset, in order."""
     shards = []
-    for split in tasks.get(recipe.task).splits(recipe):
-        count = -(-split.rows // SHARD_ROWS)
+    task = tasks.get(recipe.task)
+    most = min(SHARD_ROWS, task.shard_rows(recipe) or SHARD_ROWS)
+    for split in task.splits(recipe):
+        count = -(-split.rows // most)
         for number in range(count):
-            start = number * SHARD_ROWS
-            rows = min(SHARD_ROWS, split.rows - start)
+            start = number * most
+            rows = min(most, split.rows - start)
             shards.append(
                 Shard(split=split.name, number=number, count=count, start=start, rows=rows)
             )

@@ -171,7 +171,7 @@ def load(folder: Path) -> Manifest:
         what = "an unfinished dataset" if (folder / ".partial").is_dir() else "not a dataset"
         raise InputError(
             f"{folder} is {what}: it has no {NAME}; run the "
-            "'samediff-stimuli generate' command that makes, or finishes, it"
+            "'samediff-stimuli generate' or 'import' command that makes, or finishes, it"
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

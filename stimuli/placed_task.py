@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samediff_stimuli import placed, placed_options, pools
 from samediff_stimuli.families import Family
@@ -15,95 +17,113 @@ from samediff_stimuli.recipe import Recipe
 from samediff_stimuli.table import Column, Table, typed
 from samediff_stimuli.tasks import Split, Task
 
-FamilyOf = Callable[[Recipe, str], Family]
+
+@dataclass(frozen=True, kw_only=True)
+class Objects:
+    """The objects of a set, and how they are paired.
+
+    Attributes:
+        family: (recipe, split) -> the family that the split's objects come from.
+        attributes: recipe -> columns of the family's attributes; those of no shape belong to the
+            stimulus, the others to each object.
+        pairing: how a round pairs the objects.
+        role: the split whose objects, places and transforms a split takes; its own by default.
+    """
+
+    family: Callable[[Recipe, str], Family]
+    attributes: Callable[[Recipe], tuple[Column, ...]] = lambda recipe: ()
+    pairing: Pairing = pools.chain
+    role: Callable[[str], str] = str
+
+    def splits(self, recipe: Recipe) -> tuple[Split, ...]:
+        """Train, validation and test."""
+        return pools.default_splits(recipe, self.family(recipe, "train"), self.pairing)
+
+    def columns(self, recipe: Recipe) -> tuple[Column, ...]:
+        """The label, the objects, what they are, and where they stand."""
+        stage, items = placed_options.scene_columns(recipe), placed_options.scene_of(recipe).items
+        number = Column(name="object", dtype="int64", shape=(items,), about="number of each object")
+        first = (placed_options.INDEX, placed_options.LABEL, placed_options.GROUP_ID)
+        return (*first, number, *self.attributes(recipe), *stage)
+
+    def design(self, recipe: Recipe, split: str, start: int, stop: int) -> Table:
+        """Rows [start, stop); see `placed.design`."""
+        family, role = self.family(recipe, split), self.role(split)
+        table = placed.design(self.pairing, family, recipe, role, start, stop)
+        return typed({**table, **family.attributes(table["object"])}, self.columns(recipe))
+
+    def paint(self, recipe: Recipe, split: str, scenes: Table) -> Iterator[NDArray[np.uint8]]:
+        """Each image in turn; see `placed.paint`."""
+        return placed.paint(self.family(recipe, split), recipe, scenes)
+
+    def instances(self, recipe: Recipe, split: str, scenes: Table) -> NDArray[np.uint8]:
+        """Instance maps; see `placed.instances`."""
+        return placed.instances(self.family(recipe, split), recipe, scenes)
+
+    def contains(self, recipe: Recipe, split: str, row: Mapping[str, Any]) -> bool:
+        """Whether the objects are the split's, are what is said of them, and stand apart."""
+        family, numbers = self.family(recipe, split), np.array([row["object"]])
+        members = pools.pool_of(recipe, family, self.role(split)).members
+        found = family.attributes(numbers)
+        looks = all(row[name] == values[0].tolist() for name, values in found.items())
+        return looks and bool(np.isin(numbers, members).all()) and placed.stands(recipe, row)
+
+    def stimulus(self, recipe: Recipe, row: Mapping[str, Any]) -> tuple[object, ...]:
+        """The identity of a scene, with what belongs to the stimulus as a whole."""
+        whole = [row[column.name] for column in self.attributes(recipe) if not column.shape]
+        return (*whole, *placed.scene(row))
 
 
 def make_task(
+    objects: Objects,
     *,
     name: str,
     title: str,
     summary: str,
     options: type[PlacedOptions],
-    family: FamilyOf,
-    attributes: Callable[[Recipe], tuple[Column, ...]] = lambda recipe: (),
     variants: Mapping[str, PlacedOptions],
     departures: tuple[str, ...],
-    pairing: Pairing = pools.chain,
     source: str = "tartaglini2023",
-    role: Callable[[str], str] = str,
-    splits: Callable[[Recipe], tuple[Split, ...]] | None = None,
-    name_of: Callable[[Recipe], str] = placed_options.name_of,
-    missing: Callable[[Recipe], str | None] = lambda recipe: None,
 ) -> Task:
-    """A task of object pairs over one family.
+    """A task of object pairs.
 
     Args:
-        name: see `Task`, as for title, summary, options, variants, departures and source.
+        objects: what is paired.
+        name: see `Task`, as for all that follow.
         title: see `Task`.
         summary: see `Task`.
         options: see `Task`.
-        family: (recipe, split) -> the family that the split's objects come from.
-        attributes: recipe -> columns of the family's attributes; those of no shape belong to the
-            stimulus, the others to each object.
         variants: see `Task`.
         departures: what departs from the paper's set, besides what all such sets have in common.
-        pairing: how a round pairs the objects.
         source: see `Task`.
-        role: the split whose objects, places and transforms a split takes; its own by default.
-        splits: see `Task`; train, validation and test by default.
-        name_of: see `Task`.
-        missing: see `Task`.
     """
-
-    def columns(recipe: Recipe) -> tuple[Column, ...]:
-        stage, items = placed_options.scene_columns(recipe), placed_options.scene_of(recipe).items
-        number = Column(name="object", dtype="int64", shape=(items,), about="number of each object")
-        first = (placed_options.INDEX, placed_options.LABEL, placed_options.GROUP_ID)
-        return (*first, number, *attributes(recipe), *stage)
-
-    def designed(recipe: Recipe, split: str, start: int, stop: int) -> Table:
-        drawer = family(recipe, split)
-        table = placed.design(pairing, drawer, recipe, role(split), start, stop)
-        return typed({**table, **drawer.attributes(table["object"])}, columns(recipe))
-
-    def contains(recipe: Recipe, split: str, row: Mapping[str, Any]) -> bool:
-        drawer, numbers = family(recipe, split), np.array([row["object"]])
-        members = pools.pool_of(recipe, drawer, role(split)).members
-        found = drawer.attributes(numbers)
-        looks = all(row[name] == values[0].tolist() for name, values in found.items())
-        return looks and bool(np.isin(numbers, members).all()) and placed.stands(recipe, row)
-
-    def stimulus(recipe: Recipe, row: Mapping[str, Any]) -> tuple[object, ...]:
-        whole = [row[column.name] for column in attributes(recipe) if not column.shape]
-        return (*whole, *placed.scene(row))
-
-    def usual_splits(recipe: Recipe) -> tuple[Split, ...]:
-        return pools.default_splits(recipe, family(recipe, "train"))
-
     return Task(
         name=name,
         title=title,
         summary=summary,
         source=source,
         options=options,
-        columns=columns,
+        columns=objects.columns,
         group=pools.GROUP,
         variants=variants,
-        name_of=name_of,
+        name_of=placed_options.name_of,
         image_shape=placed_options.image_shape,
-        splits=splits or usual_splits,
-        design=designed,
-        paint=lambda recipe, split, scenes: placed.paint(family(recipe, split), recipe, scenes),
-        instances=lambda recipe, split, scenes: placed.instances(
-            family(recipe, split), recipe, scenes
-        ),
+        splits=objects.splits,
+        design=objects.design,
+        paint=objects.paint,
+        instances=objects.instances,
         oracle=placed.oracle,
-        contains=contains,
-        stimulus=stimulus,
+        contains=objects.contains,
+        stimulus=objects.stimulus,
         departures=(*departures, *DEPARTURES),
-        missing=missing,
+        limits=LIMITS,
     )
 
+
+LIMITS: tuple[str, ...] = (
+    "Where objects differ in ink or brightness, sums over the image vary more over same stimuli "
+    "(one object twice) than over different ones; their means are equal.",
+)
 
 DEPARTURES: tuple[str, ...] = (
     "x and y of a place are independent, all places are equally likely, and objects are at least a "

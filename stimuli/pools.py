@@ -21,6 +21,7 @@ from samediff_stimuli.tasks import Split
 
 GROUP = 2
 _SPLITS = ("train", "validation", "test")
+_FEW = 64
 
 # (family, members, Philox key, round) -> (n, 2) members: the repeated object and the odd one
 Pairing = Callable[[Family, Ints, int], Ints]
@@ -46,7 +47,9 @@ def _options(recipe: Recipe) -> PlacedOptions:
     return recipe.options
 
 
-def default_splits(recipe: Recipe, family: Family) -> tuple[Split, ...]:
+def default_splits(
+    recipe: Recipe, family: Family, pairing: Pairing | None = None
+) -> tuple[Split, ...]:
     """Train, validation and test: disjoint objects, or all objects but a held-out number.
 
     Raises:
@@ -70,6 +73,8 @@ def default_splits(recipe: Recipe, family: Family) -> tuple[Split, ...]:
     for split in found:
         pool = pool_of(recipe, family, split.name)
         n = len(pool.members)
+        if pairing is not None and n <= _FEW:
+            pairing(family, pool.members, 0)  # few objects may not go together at all
         if pool.first_round + -(-split.rows // GROUP // n) > exist:
             raise InputError(
                 f"{split.name} {split.rows} needs more unique stimuli than exist: each of its {n} "

@@ -15,6 +15,7 @@ from samediff_stimuli.table import Table
 
 THUMB = 150  # pixels
 PER_ROW = 8
+MAX_LABELS = 16  # the first ones, if a dataset has more
 _GAP, _MARGIN, _CAPTION = 6, 14, 18
 _INK, _GROUND, _FRAME = (40, 40, 40), (236, 236, 236), (180, 180, 180)
 
@@ -35,6 +36,7 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
     task = tasks.get(recipe.task)
     splits = task.splits(recipe)
     labels = next(column for column in task.columns(recipe) if column.name == "label").names
+    labels = labels[:MAX_LABELS]
     per_label = max(1, PER_ROW // len(labels))
     width = 2 * _MARGIN + len(labels) * (per_label * (THUMB + _GAP) + _MARGIN)
     band = 2 * _CAPTION + THUMB + _GAP

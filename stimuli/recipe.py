@@ -42,14 +42,20 @@ def option(default: Any, about: str, tag: str | None = None) -> Any:
     return field(default=default, metadata={"about": about, "tag": tag})
 
 
-def local_option(about: str) -> Any:
-    """A field that says where something lies on this machine: no part of the recipe's identity."""
-    return field(default=None, compare=False, metadata={"about": about, "local": True})
+def local_option(about: str, offered: bool = True) -> Any:
+    """A field that says where something lies on this machine: no part of the recipe's identity.
+
+    Args:
+        about: the help line.
+        offered: whether it is an option of the CLI.
+    """
+    metadata = {"about": about, "local": True, "derived": not offered}
+    return field(default=None, compare=False, metadata=metadata)
 
 
-def derived(about: str) -> Any:
+def derived(about: str, default: Any = None) -> Any:
     """A field that follows from a local option, or stands for it: no option of the CLI."""
-    return field(default=None, metadata={"about": about, "derived": True})
+    return field(default=default, metadata={"about": about, "derived": True})
 
 
 def tags(options: Options) -> list[str]:

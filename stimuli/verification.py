@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ class Report:
         files: number of files hashed.
         decoded: number of images decoded and digested.
         remade: number of rows made anew and compared.
+        unmade: why no row was made anew, if the images cannot be made here.
         problems: one line each; empty when the folder is what its recipe says.
     """
 
@@ -39,23 +40,32 @@ class Report:
     decoded: int
     remade: int
     problems: tuple[str, ...]
+    unmade: str | None = None
 
 
 def verify(
-    folder: Path, everything: bool = False, on_rows: Callable[[int], None] = lambda rows: None
+    folder: Path,
+    everything: bool = False,
+    on_rows: Callable[[int], None] = lambda rows: None,
+    objects: Path | str | None = None,
 ) -> Report:
     """Check a dataset folder against its manifest and its recipe.
+
+    Images that cannot be made here (see `Task.missing`) are compared with their digests only.
 
     Args:
         folder: the dataset folder.
         everything: make every row anew, not a sample of 64 a split.
         on_rows: told the number of rows of each shard as it is checked.
+        objects: the pictures that a naturalistic set was made of, if they are at hand.
 
     Raises:
-        InputError: if the folder is no dataset.
+        InputError: if the folder is no dataset, or the objects are not the dataset's.
         DamagedError: if its manifest is damaged.
     """
     manifest = load(folder)
+    if objects is not None:
+        manifest = replace(manifest, recipe=tasks.with_objects(manifest.recipe, str(objects)))
     problems = list(_file_problems(folder, manifest))
     decoded = remade = 0
     wanted = _wanted(manifest, everything)
@@ -69,7 +79,11 @@ def verify(
             problems.append(str(error))
         on_rows(shard.rows)
     return Report(
-        files=len(manifest.files()), decoded=decoded, remade=remade, problems=tuple(problems)
+        files=len(manifest.files()),
+        decoded=decoded,
+        remade=remade,
+        problems=tuple(problems),
+        unmade=tasks.get(manifest.recipe.task).missing(manifest.recipe),
     )
 
 
@@ -95,8 +109,12 @@ def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
 def _wanted(manifest: Manifest, everything: bool) -> dict[str, np.ndarray]:
     """Rows to make anew in each split, increasing."""
     wanted = {}
-    for split in tasks.get(manifest.recipe.task).splits(manifest.recipe):
-        if everything or split.rows <= SAMPLE:
+    task = tasks.get(manifest.recipe.task)
+    unmade = task.missing(manifest.recipe) is not None
+    for split in task.splits(manifest.recipe):
+        if unmade:
+            wanted[split.name] = np.arange(0)
+        elif everything or split.rows <= SAMPLE:
             wanted[split.name] = np.arange(split.rows)
         else:
             key = rng.stream_key(FORMAT_VERSION, "verify", manifest.digest(), split.name)

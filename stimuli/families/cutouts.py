@@ -132,6 +132,8 @@ class Cutouts:
 @lru_cache(maxsize=512)
 def _master(family: Cutouts, number: int) -> NDArray[np.uint16]:
     """(MASTER * MASTER + 1, 4) uint16: a prepared picture, flat; the last entry is blank."""
+    if not family.folder:
+        raise InputError("the pictures of objects are not at hand; give their folder")
     found = listing(family.folder)
     if found.content() != family.content:
         raise InputError(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from samediff_stimuli import fixed, palette, rng, silhouettes, strokes, textures
 from samediff_stimuli.families import WHITE, Family, Sprite
 from samediff_stimuli.fixed import FULL_SCALE, UNIT, Ints
+from samediff_stimuli.recipe import InputError
 
 N = 16
 HUES = tuple(f"hue_{225 * h // 10:03d}" for h in range(N))  # degrees in the plane of Cb and Cr
@@ -229,7 +230,7 @@ def all_differ(family: Family, members: Ints, key: int) -> Ints:
         (n, 2) members: column 0 is a permutation of all, and so is column 1.
 
     Raises:
-        RuntimeError: if no such round is found.
+        InputError: if no such round is found.
     """
     looks = np.stack(list(family.attributes(members).values()), axis=1)
     n = len(members)
@@ -237,7 +238,9 @@ def all_differ(family: Family, members: Ints, key: int) -> Ints:
         order = rng.order(rng.mix(key, np.arange(n), attempt))
         if _mend(order, looks):
             return np.stack([members[order], members[np.roll(order, -1)]], axis=1)
-    raise RuntimeError(f"no round of {n} objects that differ in everything in {_MAX_TRIES} tries")
+    raise InputError(
+        f"{n} objects cannot be paired so that all pairs differ in everything; ask for more objects"
+    )
 
 
 _MAX_TRIES = 64

@@ -64,6 +64,8 @@ class Task:
         contains: (recipe, split, row) -> whether the split's predicate admits the scene.
         stimulus: (recipe, row) -> hashable identity of a scene, up to jitter and noise.
         departures: the card's list of deliberate departures from the paper's set.
+        limits: what the card warns of, besides what holds for every set.
+        license: of the images, as the Hub spells it; "unknown" if they show what users bring.
         missing: recipe -> why its stimuli cannot be painted here, or None if they can; `design`
             works all the same.
         shard_rows: recipe -> most rows of a shard, or None for the usual number.
@@ -87,6 +89,8 @@ class Task:
     contains: Callable[[Recipe, str, Mapping[str, Any]], bool]
     stimulus: Callable[[Recipe, Mapping[str, Any]], tuple[object, ...]]
     departures: tuple[str, ...]
+    limits: tuple[str, ...] = ()
+    license: str = "cc-by-4.0"
     missing: Callable[[Recipe], str | None] = lambda recipe: None
     shard_rows: Callable[[Recipe], int | None] = lambda recipe: None
 
@@ -163,6 +167,20 @@ def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
         raise InputError(f"recipe options must be exactly {', '.join(sorted(names))}")
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
     return make_recipe(str(data["task"]), data["seed"], cls(**values))
+
+
+def with_objects(recipe: Recipe, folder: str) -> Recipe:
+    """The same recipe with its pictures of objects at hand.
+
+    Raises:
+        InputError: if the recipe has none, or the folder holds others.
+    """
+    if "objects" not in {field.name for field in dataclasses.fields(recipe.options)}:
+        raise InputError(
+            f"objects {folder!r}: {recipe.task!r} is not made of pictures; leave it out"
+        )
+    options: Any = recipe.options
+    return dataclasses.replace(recipe, options=dataclasses.replace(options, objects=folder))
 
 
 def split_of(recipe: Recipe, name: str) -> Split:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from samediff_stimuli import placed_options, pools
 from samediff_stimuli.families.characters import CHARACTERS, MAX_LENGTH, Strings
 from samediff_stimuli.placed_options import FiniteOptions
-from samediff_stimuli.placed_task import make_task
+from samediff_stimuli.placed_task import Objects, make_task
 from samediff_stimuli.recipe import Recipe, option
 from samediff_stimuli.table import Column
 
@@ -46,12 +46,11 @@ def attributes(recipe: Recipe) -> tuple[Column, ...]:
 
 
 TASK = make_task(
+    Objects(family=family, attributes=attributes, pairing=pools.alike),
     name="alphanumerics",
     title="Alphanumerics: same or different character strings",
     summary="Two strings of letters and digits: the same, or not?",
     options=AlphanumericsOptions,
-    family=family,
-    attributes=attributes,
     variants={
         "N": AlphanumericsOptions(),
         "RS": AlphanumericsOptions(variant="RS"),
@@ -60,7 +59,6 @@ TASK = make_task(
             length=2, holdout=0, placement="patch", patch_size=14, object_size=50
         ),
     },
-    pairing=pools.alike,
     departures=(
         "Different objects are drawn with lines of about the same length, so that total ink tells "
         "nothing, not even in its spread; the released code pairs any two.",

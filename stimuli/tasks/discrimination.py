@@ -97,4 +97,5 @@ TASK = Task(
     contains=aligned.admits,
     stimulus=aligned.stimulus,
     departures=aligned_options.DEPARTURES,
+    limits=aligned_options.LIMITS,
 )

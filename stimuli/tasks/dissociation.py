@@ -180,4 +180,8 @@ TASK = Task(
         *DEPARTURES[:1],
         "No stimulus occurs twice.",
     ),
+    limits=(
+        "Tints differ in brightness, as the paper's do, so objects of different colours differ in "
+        "luminance; silhouettes and textures do not.",
+    ),
 )

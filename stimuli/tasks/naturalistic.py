@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from samediff_stimuli import placed_options
 from samediff_stimuli.families import cutouts
 from samediff_stimuli.families.cutouts import Cutouts
 from samediff_stimuli.placed_options import FiniteOptions
-from samediff_stimuli.placed_task import make_task
+from samediff_stimuli.placed_task import Objects, make_task
 from samediff_stimuli.recipe import InputError, Recipe, derived, local_option
 
 MISSING = (
@@ -69,17 +70,17 @@ def name_of(recipe: Recipe) -> str:
     return f"{placed_options.name_of(recipe)}-{(_options(recipe).content or '')[:8]}"
 
 
-TASK = make_task(
+_SET = make_task(
+    Objects(family=family),
     name="naturalistic",
     title="Naturalistic: same or different pictured objects",
     summary="Two objects cut out of pictures: the same, or not?",
     options=NaturalisticOptions,
-    family=family,
-    name_of=name_of,
-    missing=missing,
     variants={},
     departures=(
         "The objects are the user's, cropped, centred in a square and averaged down; the paper's "
         "photographs (Brady et al. 2008) are not ours to ship.",
     ),
 )
+
+TASK = dataclasses.replace(_SET, name_of=name_of, missing=missing, license="unknown")

@@ -198,4 +198,5 @@ TASK = Task(
     contains=contains,
     stimulus=aligned.stimulus,
     departures=aligned_options.DEPARTURES,
+    limits=aligned_options.LIMITS,
 )

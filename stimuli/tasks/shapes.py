@@ -8,7 +8,7 @@ from samediff_stimuli import placed_options, textures
 from samediff_stimuli.families import textured
 from samediff_stimuli.families.textured import APPEARANCES, Appearance, Textured
 from samediff_stimuli.placed_options import FiniteOptions
-from samediff_stimuli.placed_task import make_task
+from samediff_stimuli.placed_task import Objects, make_task
 from samediff_stimuli.recipe import Recipe, option
 from samediff_stimuli.table import Column
 
@@ -64,13 +64,11 @@ DRAWING: tuple[str, ...] = (
 )
 
 TASK = make_task(
+    Objects(family=family, attributes=attributes, pairing=textured.all_differ),
     name="shapes",
     title="Shapes: same or different textured shapes",
     summary="Two textured, coloured shapes: the same, or different in everything?",
     options=ShapesOptions,
-    family=family,
-    attributes=attributes,
-    pairing=textured.all_differ,
     variants={
         "full": ShapesOptions(),
         "grayscale-R": ShapesOptions(appearance="grayscale", variant="R"),

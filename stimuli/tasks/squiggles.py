@@ -5,7 +5,7 @@ from __future__ import annotations
 from samediff_stimuli import pools
 from samediff_stimuli.families.squiggles import Squiggles
 from samediff_stimuli.placed_options import PlacedOptions
-from samediff_stimuli.placed_task import make_task
+from samediff_stimuli.placed_task import Objects, make_task
 from samediff_stimuli.recipe import Recipe
 
 
@@ -25,13 +25,12 @@ VARIANTS: dict[str, PlacedOptions] = {
 }
 
 TASK = make_task(
+    Objects(family=family, pairing=pools.alike),
     name="squiggles",
     title="Squiggles: same or different closed curves",
     summary="Two random closed curves, unfilled: the same, or not?",
     options=PlacedOptions,
-    family=family,
     variants=VARIANTS,
-    pairing=pools.alike,
     departures=(
         "Different objects are drawn with lines of about the same length, so that total ink tells "
         "nothing, not even in its spread; the released code pairs any two.",

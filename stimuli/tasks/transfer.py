@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from samediff_stimuli import placed_options, pools
 from samediff_stimuli.families.contours import ABOUT, CONDITIONS, FINITE, Condition, Contours
 from samediff_stimuli.placed_options import PlacedOptions, Variant
-from samediff_stimuli.placed_task import make_task
+from samediff_stimuli.placed_task import Objects, make_task
 from samediff_stimuli.recipe import InputError, Recipe, option
 from samediff_stimuli.table import Column
 from samediff_stimuli.tasks import Split
@@ -85,17 +85,17 @@ CONDITION = Column(
     name="condition", dtype="uint8", names=CONDITIONS, about="which condition the stimulus shows"
 )
 
-TASK = make_task(
+OBJECTS = Objects(
+    family=family, attributes=lambda recipe: (CONDITION,), pairing=pools.twins, role=role
+)
+
+_BATTERY = make_task(
+    OBJECTS,
     name="transfer",
     title="Transfer battery: one relation in ten kinds of contour",
     summary="Two contours: the same, or not? Trained on one kind, tested on ten.",
     source="puebla2022",
     options=TransferOptions,
-    family=family,
-    attributes=lambda recipe: (CONDITION,),
-    pairing=pools.twins,
-    role=role,
-    splits=splits,
     variants={
         "original": TransferOptions(),
         "irregular-N": TransferOptions(condition="irregular", variant="N"),
@@ -119,3 +119,5 @@ TASK = make_task(
         "Random colours have channels below 200, so that no line vanishes on white.",
     ),
 )
+
+TASK = dataclasses.replace(_BATTERY, splits=splits)

@@ -1,5 +1,7 @@
 """The card and the mirror say, and show, what the shards hold."""
 
+import shlex
+
 import datasets
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,13 +10,13 @@ import yaml
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
-from samediff_stimuli import AlignedOptions, make_recipe, tasks
+from samediff_stimuli import AlignedOptions, cli, make_recipe, tasks
 from samediff_stimuli.cards.card import card, command, size_category
 from samediff_stimuli.cards.parquet import features, png_bytes
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import load
 
-TASKS = sorted(tasks.registry())
+TASKS = sorted(name for name, task in tasks.registry().items() if task.variants)
 
 
 @pytest.fixture(autouse=True)
@@ -45,12 +47,16 @@ def test_load_dataset_gives_the_shards_rows(made, task, tmp_path, caplog):
 @pytest.mark.parametrize("task", TASKS)
 def test_streaming_and_one_split(made, task, tmp_path):
     """split=... and streaming=True work too; labels carry their names."""
-    test = datasets.load_dataset(str(made[task]), split="test", cache_dir=str(tmp_path))
-    stream = datasets.load_dataset(str(made[task]), split="test", streaming=True)
+    recipe = load(made[task]).recipe
+    last = tasks.get(task).splits(recipe)[-1].name
+    test = datasets.load_dataset(str(made[task]), split=last, cache_dir=str(tmp_path))
+    stream = datasets.load_dataset(str(made[task]), split=last, streaming=True)
     first = next(iter(stream))
     assert np.array_equal(np.asarray(first["image"]), np.asarray(test[0]["image"]))
-    assert test.features["label"].names == ["different", "same"]
-    assert test.features["shape"].feature.names[0] == "stair"
+    for column in tasks.get(task).columns(recipe):
+        if column.names and len(column.shape) < 2:
+            feature = test.features[column.name]
+            assert tuple((feature.feature if column.shape else feature).names) == column.names
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -111,6 +117,19 @@ def test_counts_are_the_tables(made):
 def test_command_makes_the_recipe(options, says):
     """The card's command names just the options that are needed."""
     assert command(make_recipe("rmts", 7, options)) == f"samediff-stimuli generate {says}"
+
+
+VARIANTS = [(name, variant) for name in TASKS for variant in tasks.get(name).variants]
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS, ids="-".join)
+def test_command_of_every_variant(name, variant):
+    """What the card says to type gives the recipe back, through the command line's own parser."""
+    recipe = make_recipe(name, 11, tasks.get(name).variants[variant])
+    words = shlex.split(command(recipe))[2:]
+    given = cli.generate.make_context("generate", words).params
+    own = {name: given[name] for name in recipe.options.names()}
+    assert cli._recipe(given["task"], given["seed"], own) == recipe
 
 
 @pytest.mark.parametrize(

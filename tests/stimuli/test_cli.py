@@ -30,7 +30,7 @@ def test_list_names_every_task():
 
 @pytest.mark.parametrize(
     "command",
-    ["", "list", "generate", "show", "verify", "preview", "train"],
+    ["", "list", "generate", "show", "verify", "preview", "train", "import", "export", "audit"],
     ids=lambda c: c or "-",
 )
 def test_help(command):
@@ -41,7 +41,7 @@ def test_help(command):
     if command in ("generate", "show"):
         text = " ".join(done.stdout.split())
         assert "--patch-size" in text
-        assert "(default 32)" in text
+        assert "(default 10)" in text
         assert "--combinations" in text
 
 

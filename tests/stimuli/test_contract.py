@@ -152,7 +152,7 @@ def test_aligned_objects_have_their_own_patches(case):
         touched = patch_coverage(task.instances(recipe, split, part), size, k) > 0
         assert (touched.sum(axis=1) <= 1).all()
         rows, cols = np.divmod(np.arange(side * side), side)
-        x0, y0, x1, y1 = (part["box"][..., i, None].astype(int) for i in range(4))
+        x0, y0, x1 = (part["box"][..., i, None].astype(int) for i in range(3))
         span = -(-(x1 - x0) // size) * size
         inside = (rows >= y0 // size) & (rows * size < y0 // size * size + span)
         inside &= (cols >= x0 // size) & (cols * size < x0 // size * size + span)

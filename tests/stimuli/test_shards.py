@@ -48,7 +48,12 @@ def test_same_bytes_again(written, tmp_path):
     path, table, images, record = written
     task = tasks.get("rmts")
     again = write_shard(
-        tmp_path / "b.h5", table, task.columns(recipe), images, images.shape[1:], {"x": 1}
+        tmp_path / "b.h5",
+        table,
+        task.columns(make_recipe("rmts", 0)),
+        images,
+        images.shape[1:],
+        {"x": 1},
     )
     assert again == record
     assert (tmp_path / "b.h5").read_bytes() == path.read_bytes()

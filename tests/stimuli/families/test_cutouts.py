@@ -93,6 +93,13 @@ def test_a_folder_becomes_a_dataset(folder, tmp_path):
     report = verify(tmp_path / "set")
     assert not report.problems
     assert report.remade == 0
+    report = verify(tmp_path / "set", objects=folder)
+    assert not report.problems
+    assert report.remade > 100
+    (tmp_path / "other").mkdir()
+    picture(4).save(tmp_path / "other" / "a.png")
+    with pytest.raises(InputError, match="are not the pictures of the recipe"):
+        verify(tmp_path / "set", objects=tmp_path / "other")
     again = generate(recipe, tmp_path / "again", workers=2)
     assert again.digest() == made.digest()
 

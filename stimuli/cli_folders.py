@@ -1,0 +1,141 @@
+"""Commands for what is in a folder: import images, export them, audit them."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from samediff_stimuli import cli_report
+
+_SHOWN = 5  # strays that are named
+
+
+@click.command("import")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Dataset folder.")
+@click.option("--split", help="Name of the one split of FOLDER/CLASS/*; default test.")
+@click.option(
+    "--image-size",
+    type=click.IntRange(1, 4096),
+    help="Pad every image with white to a square and resize it to this side.",
+)
+@click.option("--license", default="unknown", show_default=True, help="E.g. cc-by-4.0.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes; default: all available processors."
+)
+@click.option("--parquet/--no-parquet", default=True, help="Write the Parquet mirror as well.")
+@click.option("--overwrite", is_flag=True, help="Replace another dataset in the folder.")
+def import_command(
+    folder: Path,
+    out: Path,
+    split: str | None,
+    image_size: int | None,
+    license: str,
+    workers: int | None,
+    parquet: bool,
+    overwrite: bool,
+) -> None:
+    """Make a dataset of images that lie in folders named after their classes.
+
+    FOLDER holds same/ and different/, or any other classes, or a folder of classes for each
+    split. PNG and JPEG files become 8-bit RGB; transparency becomes white; JPEG files are turned
+    as their EXIF orientation says. Every file is checked before anything is written, and
+    provenance.csv says which row is which file.
+
+    \b
+    samediff-stimuli import stimuli_folder --out mine
+    samediff-stimuli import photos --out mine --image-size 224 --license cc-by-4.0
+    """
+    import time
+
+    from samediff_stimuli.cards.importing import import_folder
+    from samediff_stimuli.cards.listing import scan
+
+    listing = scan(folder, split)
+    began = time.perf_counter()
+    with cli_report.progress(2 * len(listing), f"importing {folder}") as on_rows:
+        made = import_folder(
+            listing,
+            out,
+            size=image_size,
+            license=license,
+            workers=workers,
+            parquet=parquet,
+            overwrite=overwrite,
+            on_rows=on_rows,
+        )
+    if listing.strays:
+        named = ", ".join(map(ascii, listing.strays[:_SHOWN]))
+        more = ", ..." if len(listing.strays) > _SHOWN else ""
+        click.echo(
+            f"Left out, no images of a class: {len(listing.strays)}: {named}{more}", err=True
+        )
+    cli_report.say_made(out, made, time.perf_counter() - began, ["verify", "preview"])
+
+
+@click.command("export")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "kind", type=click.Choice(["png"]), required=True, help="Kind of the image files."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier export in the folder.")
+def export_command(folder: Path, kind: str, out: Path, overwrite: bool) -> None:
+    """Write a dataset as image files: OUT/SPLIT/CLASS/0000012.png.
+
+    Beside them, OUT/SPLIT.csv and OUT/SPLIT.jsonl have every column of every row. 'import' takes
+    the folder back.
+
+    \b
+    samediff-stimuli export rmts-p32-seed0 --format png --out rmts-png
+    """
+    from samediff_stimuli.cards.exporting import export_png
+    from samediff_stimuli.manifest import load
+
+    shards = load(folder).shards
+    total = sum(shard.rows for shard in shards)
+    with cli_report.progress(total, f"exporting {folder}") as on_rows:
+        export_png(folder, out, overwrite=overwrite, on_rows=on_rows)
+    splits = dict.fromkeys(shard.split for shard in shards)
+    click.echo(f"{out}: {total:,} {kind.upper()} files")
+    for split in splits:
+        click.echo(f"  {split}/CLASS/*.{kind}, {split}.csv, {split}.jsonl")
+    named = shlex.quote(str(out) if not str(out).startswith("-") else f"./{out}")
+    click.echo("\nNext:")
+    again = shlex.quote(f"{out}-again" if not str(out).startswith("-") else f"./{out}-again")
+    click.echo(f"  samediff-stimuli import {named} --out {again}")
+
+
+@click.command("audit")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "out", type=click.Path(path_type=Path), help="File for every figure.")
+def audit_command(folder: Path, out: Path | None) -> None:
+    """Look at every image of a dataset: what repeats, and what tells the label without looking.
+
+    Ink, luminance, the box around all ink, its centroid and the distance between objects should
+    say nothing of the label. Exit code 1 if an image occurs twice, or one of them does.
+
+    \b
+    samediff-stimuli audit rmts-p32-seed0
+    """
+    import dataclasses
+    import json
+    import sys
+
+    from samediff_stimuli.cards.audit import audit
+    from samediff_stimuli.manifest import load, write_atomically
+
+    total = sum(shard.rows for shard in load(folder).shards)
+    with cli_report.progress(total, f"looking at {folder}") as on_rows:
+        found = audit(folder, on_rows)
+    if out is not None:
+        repeats = [[*pair, count] for pair, count in found.repeats.items()]
+        figures = dataclasses.asdict(dataclasses.replace(found, repeats={})) | {"repeats": repeats}
+        write_atomically(out, json.dumps(figures, indent=1) + "\n")
+    click.echo(found.markdown())
+    for problem in found.problems():
+        click.echo(f"Error: {problem}", err=True)
+    if found.problems():
+        sys.exit(1)

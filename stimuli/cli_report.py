@@ -1,0 +1,63 @@
+"""What commands tell people: progress on stderr; on stdout what was made and what to type next."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from samediff_stimuli.manifest import Manifest
+
+
+@contextlib.contextmanager
+def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; yields the function to tell it how many rows are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        job = bar.add_task(what, total=total)
+        yield lambda rows: bar.advance(job, rows)
+
+
+def size(n_bytes: int) -> str:
+    """A number of bytes for people."""
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:,.2f} GB"
+
+
+def say_made(out: Path, made: Manifest, seconds: float, then: Sequence[str]) -> None:
+    """Say what a dataset folder holds, and what to type next.
+
+    Args:
+        out: the folder.
+        made: its manifest.
+        seconds: how long it took.
+        then: names of commands that take the folder.
+    """
+    from samediff_stimuli import tasks
+
+    splits = tasks.get(made.recipe.task).splits(made.recipe)
+    total = sum(split.rows for split in splits)
+    n_bytes = sum(file.n_bytes for file in made.files())
+    click.echo(f"{out}: {total:,} images, {size(n_bytes)}, in {seconds:.1f} s")
+    for split in splits:
+        click.echo(f"  {split.name:<18} {split.rows:>9,}  {split.about}")
+    click.echo(f"content digest {made.digest()}")
+    named = str(out) if not str(out).startswith("-") else f"./{out}"
+    quoted = json.dumps(named, ensure_ascii=False)
+    load = f"from datasets import load_dataset; print(load_dataset({quoted}))"
+    first = f'D({quoted}, "{splits[0].name}")'
+    read = f"from samediff_stimuli.loaders import StimulusDataset as D; print(len({first}))"
+    click.echo("\nNext:")
+    for command in then:
+        click.echo(f"  samediff-stimuli {command} {shlex.quote(named)}")
+    for code in (load, read):
+        click.echo(f"  python -c {shlex.quote(code)}")
