@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from samediff_stimuli import AlignedOptions, generate, make_recipe, tasks
 from samediff_stimuli.cli import main
+from samediff_stimuli.families.contours import CONDITIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -32,36 +33,76 @@ def table():
     """The Markdown table of tasks."""
     lines = ["| task | question | splits |", "| --- | --- | --- |"]
     for task in tasks.registry().values():
-        splits = task.splits(make_recipe(task.name, 0))
-        sizes = ", ".join(f"{split.name} {split.rows:,}" for split in splits)
+        sizes = (
+            "those of the folder"
+            if not task.source
+            else "train 6,400, validation 6,400, test 6,400"
+        )
+        if task.variants:
+            found = task.splits(make_recipe(task.name, 0))
+            tests = [split for split in found if split.name.startswith("test_")]
+            shown = found if len(tests) < 3 else [s for s in found if s not in tests]
+            sizes = ", ".join(f"{split.name} {split.rows:,}" for split in shown)
+            if shown is not found:
+                sizes += f", {len(tests)} tests of {tests[0].rows:,}"
         lines.append(f"| `{task.name}` | {task.summary} | {sizes} |")
     return "\n".join(lines) + "\n"
 
 
+CELLS = [
+    ("discrimination", "p32", "train", "discrimination"),
+    ("rmts", "p32", "train", "relational match-to-sample"),
+    ("squiggles", "N", "train", "squiggles"),
+    ("squiggles", "RS", "train", "squiggles, turned and scaled"),
+    ("alphanumerics", "N", "train", "alphanumerics"),
+    ("shapes", "full", "train", "shapes"),
+    ("shapes", "grayscale", "train", "shapes, grayscale"),
+    ("shapes", "mask", "train", "shapes, mask"),
+    ("dissociation", "N", "test", "dissociation: 000, 100, 010, 001"),
+    *(("transfer", "original", f"test_{name}", f"transfer: {name}") for name in CONDITIONS[1:]),
+]
+
+
+def cell(name, variant, split):
+    """Four images of a set: two same and two different, or four of the labels."""
+    task = tasks.get(name)
+    options = task.variants.get(variant) or task.options(appearance=variant)
+    recipe = make_recipe(name, 0, options)
+    scenes = task.design(recipe, split, 0, 64)
+    labels = [0, 4, 2, 1] if name == "dissociation" else [1, 1, 0, 0]
+    rows, skip = [], 16
+    for label in labels:
+        rows.append(
+            next(i for i in range(skip, 64) if scenes["label"][i] == label and i not in rows)
+        )
+    return task.render(recipe, split, scenes.rows(rows))
+
+
 def gallery():
-    """Some stimuli of every task, side by side, a row for each label."""
-    rows = []
-    for task in tasks.registry().values():
-        recipe = make_recipe(task.name, 0)
-        scenes = task.design(recipe, "train", 0, 24)
-        for label in (1, 0):
-            images = task.render(recipe, "train", scenes.rows(scenes["label"] == label))[:6]
-            rows.append([Image.fromarray(image) for image in images])
-    gap, side = 8, 224
-    size = (6 * (side + gap) + gap, len(rows) * (side + gap) + gap)
-    picture = Image.new("RGB", size, (205, 205, 205))
-    for y, images in enumerate(rows):
-        for x, image in enumerate(images):
-            picture.paste(image, (gap + x * (side + gap), gap + y * (side + gap)))
-    return picture.resize((size[0] * 2 // 3, size[1] * 2 // 3), Image.Resampling.LANCZOS)
+    """Some stimuli of every set: two same, two different."""
+    side, gap, caption, columns = 104, 6, 20, 3
+    wide, high = 4 * (side + gap) + 2 * gap, side + caption + 2 * gap
+    rows = -(-len(CELLS) // columns)
+    picture = Image.new("RGB", (columns * wide + gap, rows * high), (236, 236, 236))
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    for number, (*which, title) in enumerate(CELLS):
+        left, top = gap + number % columns * wide, number // columns * high
+        draw.text((left, top + 3), title, (40, 40, 40), font)
+        for i, image in enumerate(cell(*which)):
+            thumb = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS)
+            picture.paste(thumb, (left + i * (side + gap), top + caption))
+    return picture
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A working folder that holds rmts-p32-seed0, smaller than the real one."""
+    """A working folder that holds the README's datasets, smaller than the real ones."""
     root = tmp_path_factory.mktemp("readme")
     options = AlignedOptions(train=256, validation=64, test=64, ood=8)
     generate(make_recipe("rmts", 0, options), root / "rmts-p32-seed0", workers=1)
+    for name in ("squiggles", "shapes"):
+        options = tasks.get(name).options(train=64, validation=16, test=16)
+        generate(make_recipe(name, 0, options), root / f"{name}-seed0", workers=1, parquet=False)
     return root
 
 
@@ -86,8 +127,10 @@ def test_commands_run(command, folder, monkeypatch):
     monkeypatch.chdir(folder)
     words = shlex.split(command)[1:]
     if words[0] == "generate" and "--train" not in words:
-        words += ["--train", "16", "--validation", "8", "--test", "8", "--ood", "4"]
-    if words[0] == "train":
+        has = tasks.get(words[words.index("--task") + 1]).options.names()
+        for size in {"train", "validation", "test", "ood"} & set(has):
+            words += [f"--{size}", "16" if size == "train" else "8"]
+    if words[0] in ("train", "matrix"):
         words += ["--epochs", "1"]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
