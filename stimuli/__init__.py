@@ -11,21 +11,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from samediff_stimuli.aligned_options import AlignedOptions
+    from samediff_stimuli.cards.audit import audit
     from samediff_stimuli.cards.dataset import generate
+    from samediff_stimuli.cards.exporting import export_png
+    from samediff_stimuli.cards.importing import import_folder
     from samediff_stimuli.manifest import Manifest
+    from samediff_stimuli.placed_options import PlacedOptions
     from samediff_stimuli.recipe import InputError, Recipe
     from samediff_stimuli.shards import DamagedError
     from samediff_stimuli.tasks import design, make_recipe, render
+    from samediff_stimuli.tasks.alphanumerics import AlphanumericsOptions
+    from samediff_stimuli.tasks.dissociation import DissociationOptions
+    from samediff_stimuli.tasks.naturalistic import NaturalisticOptions
+    from samediff_stimuli.tasks.shapes import ShapesOptions
+    from samediff_stimuli.tasks.transfer import TransferOptions
     from samediff_stimuli.verification import verify
 
 _HOMES = {
     "AlignedOptions": "aligned_options",
+    "AlphanumericsOptions": "tasks.alphanumerics",
     "DamagedError": "shards",
+    "DissociationOptions": "tasks.dissociation",
     "InputError": "recipe",
     "Manifest": "manifest",
+    "NaturalisticOptions": "tasks.naturalistic",
+    "PlacedOptions": "placed_options",
     "Recipe": "recipe",
+    "ShapesOptions": "tasks.shapes",
+    "TransferOptions": "tasks.transfer",
+    "audit": "cards.audit",
     "design": "tasks",
+    "export_png": "cards.exporting",
     "generate": "cards.dataset",
+    "import_folder": "cards.importing",
     "make_recipe": "tasks",
     "render": "tasks",
     "verify": "verification",
@@ -33,12 +51,21 @@ _HOMES = {
 
 __all__ = [
     "AlignedOptions",
+    "AlphanumericsOptions",
     "DamagedError",
+    "DissociationOptions",
     "InputError",
     "Manifest",
+    "NaturalisticOptions",
+    "PlacedOptions",
     "Recipe",
+    "ShapesOptions",
+    "TransferOptions",
+    "audit",
     "design",
+    "export_png",
     "generate",
+    "import_folder",
     "make_recipe",
     "render",
     "verify",
