@@ -308,7 +308,7 @@ def _columns(columns: tuple[Column, ...], image_shape: tuple[int, int, int]) -> 
     height, width, _ = image_shape
     rows = [["`image`", f"uint8 ({height}, {width}, 3)", "RGB; PNG in Parquet, array in HDF5", ""]]
     for column in columns:
-        shape = f" ({', '.join(map(str, column.shape))},)" if column.shape else ""
+        shape = f" {column.shape}" if column.shape else ""
         names = ", ".join(f"{index} {name}" for index, name in enumerate(column.names))
         rows.append([f"`{column.name}`", f"{column.dtype}{shape}", column.about, names])
     return _table(["column", "type", "meaning", "classes"], rows)

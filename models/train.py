@@ -11,15 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from samediff_stimuli import tasks
 from samediff_stimuli.aligned_options import AlignedOptions
 from samediff_stimuli.loaders import StimulusDataset, make_loader
 from samediff_stimuli.manifest import Manifest, load, write_atomically
+from samediff_stimuli.models.pairs import PairNet
 from samediff_stimuli.models.relation import PatchRelationNet
-from samediff_stimuli.recipe import InputError
+from samediff_stimuli.placed_options import SceneOptions
+from samediff_stimuli.recipe import InputError, Recipe
 
+Baseline = PatchRelationNet | PairNet
+
+ANSWERS = ("different", "same")  # what a model says: names of labels 0 and 1
 _EVALUATION_BATCH = 256
 
 
@@ -63,6 +68,16 @@ def lr_at(step: int, total: int, config: TrainConfig) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
+def check_lr(config: TrainConfig) -> None:
+    """Refuse a learning rate that cannot be one.
+
+    Raises:
+        InputError: if it is not a finite number above 0.
+    """
+    if not math.isfinite(config.lr) or config.lr <= 0:
+        raise InputError(f"lr {config.lr} is out of range; legal: a finite number above 0")
+
+
 def pick_device(name: str) -> torch.device:
     """The device of that name; "auto" is CUDA, then MPS, then CPU.
 
@@ -83,15 +98,17 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def build(manifest: Manifest) -> PatchRelationNet:
-    """The baseline for a dataset of patch-aligned objects.
+def build(manifest: Manifest) -> Baseline:
+    """The baseline for a dataset: windows on the patch grid, or two objects anywhere.
 
     Raises:
-        InputError: for another kind of dataset.
+        InputError: if labels are not different and same, or other than two objects stand off the
+            patch grid.
     """
+    check_labels(manifest)
     options = manifest.recipe.options
     if not isinstance(options, AlignedOptions):
-        raise InputError(f"the baseline needs patch-aligned objects; {manifest.name} has none")
+        return PairNet(window=window_of(manifest.recipe))
     span = options.box_size // options.patch_size
     return PatchRelationNet(
         box=options.box_size,
@@ -99,6 +116,46 @@ def build(manifest: Manifest) -> PatchRelationNet:
         image_size=options.image_size,
         n_windows=4 if span == 1 else 16,
     )
+
+
+def check_labels(manifest: Manifest) -> None:
+    """Refuse a dataset whose labels are not what a model answers.
+
+    Raises:
+        InputError: naming its labels.
+    """
+    names = label_names(manifest.recipe)
+    if names != ANSWERS:
+        raise InputError(
+            f"{manifest.name} has labels {names[0]} .. {names[-1]}, not different and same; train "
+            "on another set and test on it with matrix"
+        )
+
+
+def label_names(recipe: Recipe) -> tuple[str, ...]:
+    """The names of a dataset's labels, in order."""
+    columns = tasks.get(recipe.task).columns(recipe)
+    return next(column.names for column in columns if column.name == "label")
+
+
+def window_of(recipe: Recipe) -> int:
+    """The side of PairNet's windows that suits a dataset, in pixels.
+
+    Raises:
+        InputError: if its images show other than two objects.
+    """
+    task, options = tasks.get(recipe.task), recipe.options
+    boxes = [column.shape for column in task.columns(recipe) if column.name == "box"]
+    if boxes and boxes[0][0] != 2:
+        raise InputError(
+            f"{task.name_of(recipe)} shows {boxes[0][0]} objects; the baseline compares 2: "
+            "choose a set of pairs"
+        )
+    if isinstance(options, AlignedOptions):
+        return options.box_size + options.box_size // 8
+    if isinstance(options, SceneOptions):
+        return options.object_size + options.object_size // 8  # ink is not in the square's middle
+    return max(task.image_shape(recipe)[:2]) * 3 // 7  # 96 pixels of 224
 
 
 def train(
@@ -121,9 +178,9 @@ def train(
             that makes the loss infinite.
     """
     folder, out = Path(folder), Path(out)
-    if not math.isfinite(config.lr) or config.lr <= 0:
-        raise InputError(f"lr {config.lr} is out of range; legal: a finite number above 0")
+    check_lr(config)
     manifest = load(folder)
+    check_labels(manifest)
     sets = {
         split.name: StimulusDataset(folder, split.name)
         for split in tasks.get(manifest.recipe.task).splits(manifest.recipe)
@@ -141,16 +198,14 @@ def train(
     began = time.perf_counter()
     best, best_epoch = -1.0, -1
     with (out / "log.jsonl").open("w", encoding="utf-8") as log:
-        for epoch, line in enumerate(_epochs(model, sets, config, device)):
+        epochs = fit(model, sets["train"], sets["validation"], config, device)
+        for epoch, line in enumerate(epochs):
             log.write(json.dumps(line) + "\n")
             log.flush()
-            tell(
-                f"epoch {epoch + 1}/{config.epochs}: loss {line['loss']:.4f}, validation "
-                f"{line['validation']:.4f}, {line['images_per_second']:.0f} images/s"
-            )
+            tell(progress_line(line, config))
             if line["validation"] > best:
                 best, best_epoch = line["validation"], epoch
-                _save(out / "checkpoint.pt", model, config, manifest)
+                save(out / "checkpoint.pt", model, config, manifest)
     state = torch.load(out / "checkpoint.pt", map_location=device, weights_only=True)
     model.load_state_dict(state["weights"])
     result = TrainResult(
@@ -168,15 +223,28 @@ def train(
     return result
 
 
-def _epochs(
-    model: PatchRelationNet,
-    sets: dict[str, StimulusDataset],
+def progress_line(line: dict[str, float], config: TrainConfig) -> str:
+    """What people are told of an epoch."""
+    return (
+        f"epoch {line['epoch'] + 1}/{config.epochs}: loss {line['loss']:.4f}, validation "
+        f"{line['validation']:.4f}, {line['images_per_second']:.0f} images/s"
+    )
+
+
+def fit(
+    model: nn.Module,
+    train_set: StimulusDataset,
+    validation_set: StimulusDataset,
     config: TrainConfig,
     device: torch.device,
 ) -> Iterator[dict[str, float]]:
-    """Train epoch by epoch; yield what the log says of each."""
+    """Train epoch by epoch; yield what the log says of each.
+
+    Raises:
+        InputError: if the loss is not finite.
+    """
     loader = make_loader(
-        sets["train"], config.batch_size, shuffle=True, seed=config.seed, drop_last=True
+        train_set, config.batch_size, shuffle=True, seed=config.seed, drop_last=True
     )
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.lr, weight_decay=config.weight_decay
@@ -207,24 +275,37 @@ def _epochs(
             "step": step,
             "loss": loss_sum / seen,
             "train": right / seen,
-            "validation": accuracy(model, sets["validation"], device),
+            "validation": accuracy(model, validation_set, device),
             "lr": lr_at(step - 1, total, config),
             "images_per_second": seen / seconds,
         }
 
 
-@torch.no_grad()
 def accuracy(model: nn.Module, dataset: StimulusDataset, device: torch.device) -> float:
     """The share of a split's stimuli whose larger logit is the label's."""
+    given, labels = answers(model, dataset, device)
+    return int((given == labels).sum()) / len(labels)
+
+
+@torch.no_grad()
+def answers(
+    model: nn.Module, dataset: StimulusDataset, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The answer to each of a split's stimuli and its label, (n,) int64 each, on the CPU."""
     model.eval()
-    right = 0
-    for images, labels in make_loader(dataset, _EVALUATION_BATCH):
-        right += int((model(images.to(device)).argmax(dim=1).cpu() == labels).sum())
-    return right / len(dataset)
+    batches = [
+        (model(images.to(device)).argmax(dim=1).cpu(), labels)
+        for images, labels in make_loader(dataset, _EVALUATION_BATCH)
+    ]
+    given, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    return given, labels
 
 
-def _save(path: Path, model: nn.Module, config: TrainConfig, manifest: Manifest) -> None:
-    """Write a checkpoint that `torch.load(..., weights_only=True)` reads."""
+def save(path: Path, model: nn.Module, config: TrainConfig, manifest: Manifest) -> None:
+    """Write a checkpoint that `torch.load(..., weights_only=True)` reads.
+
+    PairNet's has its window as well: that of a matrix is one for all sets.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     torch.save(
         {
@@ -232,6 +313,7 @@ def _save(path: Path, model: nn.Module, config: TrainConfig, manifest: Manifest)
             "config": dataclasses.asdict(config),
             "recipe": manifest.recipe.canonical_json(),
             "digest": manifest.digest(),
+            **({"window": model.window} if isinstance(model, PairNet) else {}),
         },
         temporary,
     )
