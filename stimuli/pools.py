@@ -142,8 +142,7 @@ def _pool(recipe: Recipe, count: int | None, split: str) -> Pool:
         starts["test"] = count - holdout
     members = starts[split] + np.arange(n)
     if count is not None:
-        words = rng.mix(recipe.key("objects", "order"), np.arange(count))
-        members = rng.order(words)[members]
+        members = rng.permute(recipe.key("objects", "order"), members, count, 0 * members)
     # Train's range of rounds is last and open-ended, so that it can grow, or stream, without end.
     order = ("validation", "test", "train")
     before = [name for name in order[: order.index(split)] if name in shared]
