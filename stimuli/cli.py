@@ -246,12 +246,7 @@ def show(task: str, seed: int, split: str, index: int, png: Path | None, **given
     chosen = tasks.get(task)
     table = tasks.design(recipe, split, [index])
     row = table.row(0)
-    named: dict[str, Any] = {}
-    for column in chosen.columns(recipe):
-        value = row[column.name]
-        if column.names:
-            value = [column.names[v] for v in value] if column.shape else column.names[value]
-        named[column.name] = value
+    named = {c.name: c.named(row[c.name]) for c in chosen.columns(recipe)}
     png = Path(f"{chosen.name_of(recipe)}-seed{seed}-{split}-{index}.png") if png is None else png
     preview.save(Image.fromarray(chosen.render(recipe, split, table)[0]), png)
     scene = {"png": str(png), "split": split, **named, "recipe": recipe.as_dict()}

@@ -30,6 +30,12 @@ class Column:
     names: tuple[str, ...] = ()
     about: str
 
+    def named(self, value: Any) -> Any:
+        """A value as plain Python data, class indices (nested in lists, maybe) as class names."""
+        if isinstance(value, list):
+            return [self.named(v) for v in value]
+        return self.names[value] if self.names else value
+
 
 class Table(Mapping[str, Array]):
     """Columns of equal length by name.

@@ -138,6 +138,22 @@ def test_from_inside_the_folder(copied, monkeypatch):
     assert not (copied.parent / "copied-run").exists()
 
 
+@pytest.mark.parametrize("name", [n for n, t in tasks.registry().items() if t.variants])
+def test_show_names_every_class(name, tmp_path):
+    """show prints the scene of any task, classes by name, and writes its picture."""
+    split = tasks.get(name).splits(make_recipe(name, 0))[-1].name
+    words = ["--task", name, "--seed", 0, "--split", split, "--index", 3]
+    done = run("show", *words, "--png", tmp_path / "a.png")
+    assert done.exit_code == 0, done.stderr
+    scene = json.loads(done.stdout)
+    for column in tasks.get(name).columns(make_recipe(name, 0)):
+        values = np.array(scene[column.name])
+        assert values.shape == column.shape
+        assert not column.names or set(values.reshape(-1).tolist()) <= set(column.names)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (224, 224)
+
+
 def test_next_commands_are_quoted(tmp_path, monkeypatch):
     """What generate says to type next works for awkward folder names."""
     import shlex
