@@ -138,9 +138,9 @@ def _origin(origin: Origin) -> list[str]:
 def _rights(task: Task) -> str:
     if task.license == "unknown":
         return (
-            "The objects are pictures that somebody brought: whoever shares this dataset must state "
-            "their licence, here and above. Please cite their makers, and the paper whose design "
-            f"the data follow:\n\n```bibtex\n{CITATIONS[task.source]}\n```"
+            "The objects are pictures that somebody brought: whoever shares this dataset must "
+            "state their licence, here and above. Please cite their makers, and the paper whose "
+            f"design the data follow:\n\n```bibtex\n{CITATIONS[task.source]}\n```"
         )
     return (
         "The data are made by a program and are free under CC-BY-4.0. Please cite the paper whose "
@@ -173,9 +173,10 @@ _LIMITS_OF_OTHERS = (
 
 _LIMITS = (
     "Stimuli are synthetic, on a white ground; success on them says little about photographs.",
-    "Labels, balance, uniqueness and placement are checked by the package's tests for every split; "
-    "`samediff-stimuli verify` checks this copy, and `samediff-stimuli audit` measures on its "
-    "images what repeats, and what ink, luminance, boxes, centroids and distances say of the label.",
+    "Labels, balance, uniqueness and placement are checked by the package's tests for every "
+    "split; `samediff-stimuli verify` checks this copy, and `samediff-stimuli audit` measures on "
+    "its images what repeats, and what ink, luminance, boxes, centroids and distances say of the "
+    "label.",
 )
 
 _DIGESTS = (
