@@ -157,7 +157,7 @@ def test_low_level_statistics_do_not_tell(name, variant):
         table = tables[split].rows(slice(0, 1600))
         label = table["label"]
         images = task.render(recipe, split, table)
-        ink = task.instances(recipe, table) > 0
+        ink = task.instances(recipe, "train", table) > 0
         ys, xs = np.mgrid[: ink.shape[1], : ink.shape[2]]
         area = ink.sum(axis=(1, 2))
         corners = table["box"][:, -2:, :2].astype(float)
@@ -199,7 +199,7 @@ def test_noise_is_the_papers():
     task = tasks.get("discrimination")
     table = tables["train"].rows(slice(0, 1600))
     images = task.render(recipe, "train", table).astype(np.float64)
-    maps = task.instances(recipe, table)
+    maps = task.instances(recipe, "train", table)
     middle = 14  # grey (158, 158, 158): no channel reaches a clip
     chosen = [images[i][maps[i] == j + 1] - 158 for i, j in np.argwhere(table["color"] == middle)]
     pixels = np.concatenate(chosen)
