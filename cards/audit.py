@@ -113,7 +113,9 @@ class Audit:
             f"(within or across {len(self.repeats)} pairs of splits).",
             "",
             "Area under the ROC curve for the label (in brackets: for the distance from the "
-            "median); chance is 0.5.",
+            "median); chance is 0.5. Judged is the area of each statistic but "
+            f"{', '.join(SHOWN_ONLY)}; that, and what is in brackets, is shown only: it tells in "
+            "part what objects look like, and same stimuli show one object twice.",
             "",
         ]
         several = len({target for _, target in heads}) > 1
@@ -215,10 +217,7 @@ def _repeats(seen: dict[str, Counter[bytes]]) -> dict[tuple[str, str], int]:
 def _confounds(
     split: str, manifest: Manifest, table: Table, measured: dict[str, Features]
 ) -> Iterator[Confound]:
-    for column in tasks.get(manifest.recipe.task).columns(manifest.recipe):
-        if not is_target(column):
-            continue
-        label = table[column.name].astype(bool)
+    for target, label in _targets(manifest, table):
         n, m = int(label.sum()), int((~label).sum())
         if not n or not m:
             continue
@@ -227,12 +226,22 @@ def _confounds(
             off = np.abs(values - np.median(values))
             yield Confound(
                 split=split,
-                target=column.name,
+                target=target,
                 feature=feature,
                 auc=area(values, label),
                 spread=area(off, label),
                 error=error,
             )
+
+
+def _targets(manifest: Manifest, table: Table) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Every label of two classes; if there is none, each class of the label against the rest."""
+    columns = tasks.get(manifest.recipe.task).columns(manifest.recipe)
+    found = [column for column in columns if is_target(column)]
+    yield from ((column.name, table[column.name].astype(bool)) for column in found)
+    if not found:
+        names = next(column.names for column in columns if column.name == "label")
+        yield from ((name, table["label"] == number) for number, name in enumerate(names))
 
 
 def is_target(column: Column) -> bool:

@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samediff_stimuli import matching, objects, rng
-from samediff_stimuli.aligned_options import AlignedOptions, options_of
+from samediff_stimuli.aligned_options import MAX_POSITIONS, AlignedOptions, options_of
 from samediff_stimuli.grid import Grid
 from samediff_stimuli.objects import KINDS, ObjectSet
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.tasks import Split
 
 Ints = NDArray[np.int64]
-MAX_POSITIONS = 2500  # all their pairs are listed in memory
 
 
 @dataclass(frozen=True, kw_only=True)

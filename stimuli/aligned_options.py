@@ -12,6 +12,7 @@ from samediff_stimuli.recipe import InputError, Options, Recipe, option
 from samediff_stimuli.table import Column
 
 MAX_IMAGE = 1024
+MAX_POSITIONS = 2500  # all their pairs are listed in memory
 MIN_OBJECT = silhouettes.SMALLEST
 
 

@@ -48,41 +48,59 @@ def groups(
 ) -> Groups:
     """The groups [start, stop) of a split.
 
-    No stimulus of two objects occurs twice, by construction. The n-th time that an object is
-    repeated it takes the n-th entry of its own keyed permutation of all pairs of places, and which
-    of the two it takes depends on the places alone, so that a different stimulus cannot be reached
-    from either of its two objects.
+    No stimulus of two objects occurs twice, by construction; see `places`.
     """
     pool = pools.pool_of(recipe, family, split)
     number = np.arange(start, stop)
     pairs = pools.pairs_of(pairing, family, recipe, split, start, stop)
     turn = pool.first_round + number // len(pool.members)
-    corners = places(recipe, pool.name, pairs[:, 0], turn, number)
+    total = pools.groups_in_all(recipe)
+    ordinal = pools.groups_before(recipe, split) + number
+    corners = places(recipe, pool.name, pairs[:, 0], turn, ordinal, total)
     angle, scale = transforms(recipe, split, number)
     return Groups(number=number, pairs=pairs, corners=corners, angle=angle, scale=scale)
 
 
-def places(recipe: Recipe, pool: str, doubled: Ints, turn: Ints, number: Ints) -> Ints:
-    """(g, k, 2) corners of the n-th turns of objects; see `groups`.
+def places(recipe: Recipe, pool: str, doubled: Ints, turn: Ints, ordinal: Ints, total: int) -> Ints:
+    """Places (g, k, 2) of the objects of groups; the odd object takes the second.
+
+    While there are places enough, no two groups of a dataset share a pair of places: group i takes
+    the i-th entry of a keyed permutation of all pairs. Where there are fewer (on patches), each
+    object has a permutation of its own and takes the n-th entry the n-th time that it is repeated;
+    which of the two places it takes depends on the places alone, so that a different stimulus
+    cannot be reached from either of its two objects.
+
+    Args:
+        recipe: what to make.
+        pool: names the objects that `turn` counts.
+        doubled: (g,) the repeated objects.
+        turn: (g,) how often each was repeated before.
+        ordinal: (g,) number of each group in the whole dataset.
+        total: groups of the whole dataset.
 
     Raises:
-        InputError: if an object has had all pairs of places.
+        InputError: if all pairs of places were taken.
     """
     chosen, arena = scene_of(recipe), placed_options.arena_of(recipe)
     count = arena.pairs()
-    if len(turn) and int(turn.max()) >= count:
+    once = total <= count
+    name, index, tweak = ("all", ordinal, 0 * doubled) if once else (pool, turn, doubled)
+    if len(index) and int(index.max()) >= count:
+        whose = "" if once else " for each object"
         raise InputError(
-            f"all unique stimuli are used up: there are {count} pairs of places for each object; "
+            f"all unique stimuli are used up: there are {count} pairs of places{whose}; "
             "ask for fewer images, more objects or a larger image_size"
         )
-    where = rng.permute(recipe.key(pool, "places"), turn, count, doubled)
+    where = rng.permute(recipe.key(name, "places"), index, count, tweak)
     corners = arena.pair(where)
-    flip = rng.mix(recipe.key(pool, "sides"), where) >> np.uint64(63) > 0
+    flip = rng.mix(recipe.key(name, "sides"), where) >> np.uint64(63) > 0
     corners = np.where(flip[:, None, None], corners[:, ::-1], corners)
     if chosen.items == 2:
         return corners
     state = rng.mix(0, doubled, turn).view(np.int64)
-    return placement.crowd(arena, recipe.key(pool, "crowd"), corners, state, chosen.items)
+    corners = placement.crowd(arena, recipe.key(name, "crowd"), corners, state, chosen.items)
+    words = rng.mix(recipe.key(name, "slots"), state[:, None], np.arange(chosen.items))
+    return np.take_along_axis(corners, rng.order(words)[..., None], axis=1)
 
 
 def transforms(recipe: Recipe, split: str, number: Ints) -> tuple[Ints, Ints]:

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from samediff_stimuli import placement
-from samediff_stimuli.aligned_options import INDEX, LABEL, MAX_IMAGE
+from samediff_stimuli.aligned_options import INDEX, LABEL, MAX_IMAGE, MAX_POSITIONS
 from samediff_stimuli.grid import Grid
 from samediff_stimuli.recipe import InputError, Options, Recipe, option, tags
 from samediff_stimuli.table import Column
 
 MIN_SIZE = 16
 MAX_ITEMS = 9
-MAX_DENSITY = 45  # per cent: denser places are not found by trial
+MAX_DENSITY = 45  # per cent, of two objects
+MAX_CROWD = 30  # of more: denser places are not found by trial
+MAX_OBJECTS = 10**5  # of a split: the ink of all of them is measured
 
 Placement = Literal["free", "patch"]
 Variant = Literal["N", "R", "S", "RS"]
@@ -39,7 +41,7 @@ class SceneOptions(Options):
     )
     items: int = option(2, "objects in an image: all the same, or one odd", "k")
     density: int | None = option(
-        None, "crowding: per cent that objects cover of the square around them; default: any", "d"
+        None, "crowding: objects stand in a square of which they cover at least this per cent", "d"
     )
     variant: Variant = option(
         "N", "both objects turned (R), scaled (S), turned and scaled (RS) alike, or not (N)", ""
@@ -63,11 +65,12 @@ class SceneOptions(Options):
             self._check_patches()
         elif self.patch_size is not None:
             raise InputError(f"patch_size {self.patch_size} is for placement patch; leave it out")
-        if self.items > 2 and (
-            self.items * (self.object_size + 1) ** 2 * 2 > (self.image_size + 1) ** 2
-        ):
+        side = self.object_size + 1
+        if self.patch_size is not None:
+            side = -(-self.object_size // self.patch_size) * self.patch_size
+        if self.items > 2 and self.items * side**2 * 3 > (self.image_size + 1) ** 2:
             raise InputError(
-                f"items {self.items} of object_size {self.object_size} fill more than half of "
+                f"items {self.items} of object_size {self.object_size} fill more than a third of "
                 f"image_size {self.image_size}; choose fewer or smaller objects, or a larger image"
             )
         if self.density is not None:
@@ -83,13 +86,21 @@ class SceneOptions(Options):
                 f"patch_size {patch} does not divide image_size {self.image_size}; the papers' "
                 "are 32, 16 and 14 for 224"
             )
+        if (self.image_size // patch) ** 2 > MAX_POSITIONS:
+            raise InputError(
+                f"patch_size {patch} cuts image_size {self.image_size} into more than "
+                f"{MAX_POSITIONS} patches; choose larger patches"
+            )
         if self.density is not None:
             raise InputError("density is for placement free; leave it out")
 
     def _check_density(self, density: int) -> None:
         area = 100 * self.items * self.object_size**2
         least = -(-area // self.image_size**2)
-        check("density", density, least, MAX_DENSITY)
+        most = MAX_DENSITY if self.items == 2 else MAX_CROWD
+        if least > most:
+            raise InputError(f"density is at least {least} here; leave it out")
+        check("density", density, least, most)
 
     @property
     def turns(self) -> bool:
@@ -121,7 +132,7 @@ class PlacedOptions(SceneOptions):
         """Check every range."""
         super().__post_init__()
         for name in ("train_objects", "validation_objects", "test_objects"):
-            check(name, getattr(self, name), 2, 10**7)
+            check(name, getattr(self, name), 2, MAX_OBJECTS)
         for name in ("train", "validation", "test"):
             check(name, getattr(self, name), 0, 10**9)
 

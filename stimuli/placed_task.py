@@ -94,7 +94,7 @@ def make_task(
         summary: see `Task`.
         options: see `Task`.
         variants: see `Task`.
-        departures: what departs from the paper's set, besides what all such sets have in common.
+        departures: what departs from the paper's set.
         source: see `Task`.
     """
     return Task(
@@ -115,23 +115,30 @@ def make_task(
         oracle=placed.oracle,
         contains=objects.contains,
         stimulus=objects.stimulus,
-        departures=(*departures, *DEPARTURES),
+        departures=departures,
         limits=LIMITS,
     )
 
 
 LIMITS: tuple[str, ...] = (
     "Where objects differ in ink or brightness, sums over the image vary more over same stimuli "
-    "(one object twice) than over different ones; their means are equal.",
+    "(one object twice) than over different ones; their means are equal. Likewise the variation of "
+    "brightness over the ink is less when both objects are the same.",
 )
 
-DEPARTURES: tuple[str, ...] = (
-    "x and y of a place are independent, all places are equally likely, and objects are at least a "
-    "pixel apart; in the released code x never equals y and x = 159 never occurs.",
+# Of every set, and of those of Tartaglini et al. 2023.
+MATCHED = (
     "Each different stimulus has a matched same stimulus that repeats one of its objects at the "
-    "same places, turned and scaled alike; the released code draws them independently.",
+    "same places, turned and scaled alike; the released code draws them independently."
+)
+UNIQUE = "No stimulus of two objects occurs twice, within or across splits."
+DEPARTURES: tuple[str, ...] = (
+    "x and y of a place are independent, all places are equally likely (unless a density or "
+    "patches are asked for), and objects are at least a pixel apart; in the released code x never "
+    "equals y and x = 159 never occurs.",
+    MATCHED,
     "Every object occurs equally often, to within one in each round, in same and in different "
-    "stimuli, with a new partner in each round; the released code draws one fixed set of pairs and "
+    "stimuli, and rounds pair the objects anew; the released code draws one fixed set of pairs and "
     "repeats it a random number of times.",
-    "No stimulus of two objects occurs twice, within or across splits.",
+    UNIQUE,
 )

@@ -18,8 +18,8 @@ from samediff_stimuli.fixed import Ints
 from samediff_stimuli.grid import Grid
 from samediff_stimuli.recipe import InputError
 
-_TRIES = 32  # candidates at a time when more than two objects are placed
-_MAX_BATCHES = 32
+_TRIES = 64  # candidates for each object when more than two are placed
+_STARTS = 256  # times that all of them are placed anew
 
 
 class Arena(Protocol):
@@ -149,28 +149,29 @@ def crowd(arena: Arena, key: int, pairs: Ints, state: Ints, items: int) -> Ints:
         (n, items, 2) int64 corners.
 
     Raises:
-        InputError: if no room is found in 1,024 tries.
+        InputError: if they are not placed in 256 starts.
     """
-    corners = pairs
-    for item in range(2, items):
-        found = np.full((len(pairs), 1, 2), -1, dtype=np.int64)
-        for batch in range(_MAX_BATCHES):
-            todo = np.flatnonzero(found[:, 0, 0] < 0)
-            if not len(todo):
-                break
-            tries = batch * _TRIES + np.arange(_TRIES)
+    corners = np.full((len(pairs), items, 2), -1, dtype=np.int64)
+    corners[:, :2] = pairs
+    todo = np.arange(len(pairs))
+    for start in range(_STARTS):
+        for item in range(2, items):
+            tries = (start * _TRIES) + np.arange(_TRIES)
             spots = arena.spot(rng.mix(key, state[todo, None], item, tries))
-            fits = arena.apart(spots[:, :, None], corners[todo][:, None]).all(axis=-1)
-            best = fits.argmax(axis=1)
-            some = np.any(fits, axis=1)
-            found[todo[some], 0] = spots[some, best[some]]
-        if int(found.min()) < 0:
-            raise InputError(
-                f"items {items} do not fit: no room is left for object {item + 1}; "
-                "choose fewer items, a smaller object_size or a lower density"
+            before = corners[todo][:, None, :item]
+            fits = np.asarray(arena.apart(spots[:, :, None], before).all(axis=-1))
+            rows = np.arange(len(todo))
+            corners[todo, item] = np.where(
+                np.any(fits, axis=1)[:, None], spots[rows, fits.argmax(axis=1)], -1
             )
-        corners = np.concatenate([corners, found], axis=1)
-    return corners
+            todo = todo[corners[todo, item, 0] >= 0]  # the others start anew
+        todo = np.flatnonzero((corners[:, :, 0] < 0).any(axis=1))
+        if not len(todo):
+            return corners
+    raise InputError(
+        f"items {items} do not fit: no room is left for all of them; choose fewer items, a "
+        "smaller object_size or a lower density"
+    )
 
 
 def region(items: int, size: int, density: int) -> int:

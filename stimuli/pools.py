@@ -64,24 +64,57 @@ def default_splits(
         rows = getattr(chosen, name)
         n, shared = _size(chosen, family.count, holdout, name)
         about = f"{n:,} objects, in no other split"
+        if family.looks is not None:
+            about += f", though as shown there are {family.looks} different looks in all"
         if shared:
             about = f"{n:,} objects, the same in {' and '.join(shared)}"
         held_out = not shared and name != "train"
         made.append(Split(name=name, rows=rows, about=about, held_out=held_out))
     found = checked_splits(recipe, made, GROUP)
-    exist = placed_options.arena_of(recipe).pairs()
+    for split in found:
+        members = pool_of(recipe, family, split.name).members
+        if pairing is not None and len(members) <= _FEW:
+            pairing(family, members, 0)  # few objects may not go together at all
+    _check_room(recipe, family, found)
+    return found
+
+
+def _check_room(recipe: Recipe, family: Family, found: tuple[Split, ...]) -> None:
+    """Raise InputError if there are more stimuli to make than look different."""
+    exist, total = placed_options.arena_of(recipe).pairs(), groups_in_all(recipe)
+    if total <= exist:
+        return  # no two groups share their places
+    if family.looks is not None:
+        raise InputError(
+            f"{family.looks} different looks on {exist} pairs of places do not make "
+            f"{total * GROUP} unique stimuli; ask for {exist * GROUP} images in all at most, or a "
+            "larger image_size"
+        )
     for split in found:
         pool = pool_of(recipe, family, split.name)
         n = len(pool.members)
-        if pairing is not None and n <= _FEW:
-            pairing(family, pool.members, 0)  # few objects may not go together at all
         if pool.first_round + -(-split.rows // GROUP // n) > exist:
             raise InputError(
                 f"{split.name} {split.rows} needs more unique stimuli than exist: each of its {n} "
                 f"objects has {exist} pairs of places; ask for fewer images, or more "
                 f"{split.name}_objects, a larger image_size or smaller patches"
             )
-    return found
+
+
+def groups_in_all(recipe: Recipe) -> int:
+    """Matched groups of all splits."""
+    chosen = _options(recipe)
+    return sum(int(getattr(chosen, name)) for name in _SPLITS) // GROUP
+
+
+def groups_before(recipe: Recipe, split: str) -> int:
+    """Matched groups of the splits that come before: train is last, so that it can go on."""
+    return sum(int(getattr(_options(recipe), name)) // GROUP for name in _before(split))
+
+
+def _before(split: str) -> tuple[str, ...]:
+    order = ("validation", "test", "train")
+    return order[: order.index(split)]
 
 
 def checked_splits(recipe: Recipe, made: list[Split], group: int) -> tuple[Split, ...]:
@@ -122,7 +155,14 @@ def _check_count(chosen: PlacedOptions, count: int, holdout: int | None) -> None
     if holdout is None and sum(wanted) > count:
         raise InputError(
             f"train_objects {wanted[0]}, validation_objects {wanted[1]} and test_objects "
-            f"{wanted[2]} are more than the {count} objects there are; ask for fewer"
+            f"{wanted[2]} are more than the {count} objects there are; ask for fewer, or give "
+            "--holdout"
+        )
+    usual = [type(chosen).__dataclass_fields__[f"{name}_objects"].default for name in _SPLITS]
+    if holdout is not None and wanted != usual:
+        raise InputError(
+            f"holdout {holdout} uses all objects; leave out train_objects, validation_objects and "
+            "test_objects"
         )
     if holdout is not None and (holdout == 1 or holdout > count - 2):
         raise InputError(f"holdout {holdout} is out of range; legal: 0, or 2 .. {count - 2}")
@@ -143,9 +183,7 @@ def _pool(recipe: Recipe, count: int | None, split: str) -> Pool:
     members = starts[split] + np.arange(n)
     if count is not None:
         members = rng.permute(recipe.key("objects", "order"), members, count, 0 * members)
-    # Train's range of rounds is last and open-ended, so that it can grow, or stream, without end.
-    order = ("validation", "test", "train")
-    before = [name for name in order[: order.index(split)] if name in shared]
+    before = [name for name in _before(split) if name in shared]
     taken = sum(-(-getattr(chosen, name) // GROUP // n) for name in before)
     members.flags.writeable = False
     return Pool(name="+".join(shared) or split, members=members, first_round=taken)
@@ -180,7 +218,7 @@ def alike(family: Family, members: Ints, key: int) -> Ints:
     rank[np.argsort(family.ink(members), kind="stable")] = np.arange(n)
     words = rng.mix(key, np.arange(n))
     near = max(2, n // _NEIGHBOURS)
-    place = (rank << 32) + rng.below(words, near << 20) * (1 << 12)
+    place = (rank << 10) + rng.below(words, near << 10)
     order = members[np.argsort(place, kind="stable")]
     ring = np.concatenate([order[::2], order[1::2][::-1]])
     return np.stack([ring, np.roll(ring, -1)], axis=1)

@@ -61,6 +61,8 @@ def below(words: Words, bound: int) -> NDArray[np.int64]:
         words: uint64 of any shape.
         bound: in [1, 2**31].
     """
+    if not 1 <= bound <= 2**31:
+        raise ValueError(f"below: bound {bound} is out of range; legal: 1 .. 2**31")
     return (((words >> U64(32)) * U64(bound)) >> U64(32)).astype(np.int64)
 
 

@@ -39,6 +39,10 @@ class Family(Protocol):
     def count(self) -> int | None:
         """Number of objects; None if there is no end of them."""
 
+    @property
+    def looks(self) -> int | None:
+        """How many objects look different, if fewer than there are; None if all do."""
+
     def attributes(self, numbers: Ints) -> Mapping[str, Ints]:
         """The family's columns for objects of any shape of `numbers`."""
 

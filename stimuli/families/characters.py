@@ -17,7 +17,7 @@ from samediff_stimuli.glyphs import GLYPHS, HEIGHT, WIDTH
 
 CHARACTERS = tuple(sorted(GLYPHS))  # 0 .. 9, A .. Z
 MAX_LENGTH = 6
-PEN = 24  # parts of the square's side that a line is wide: 2.5 of 64 pixels
+PEN = 8  # parts of a character's share of the square that a line is wide: 2.5 pixels of 64 / 3
 _FILL = 70  # per cent of a character's cell that it is wide
 
 
@@ -30,6 +30,7 @@ class Strings:
     """
 
     length: int
+    looks: None = None
 
     @property
     def count(self) -> int:
@@ -46,8 +47,8 @@ class Strings:
         return np.asarray(_lengths()[self.attributes(numbers)["character"]].sum(axis=-1))
 
     def draw(self, number: int, size: int, angle: int, scale: int) -> Sprite:
-        """Black lines of 1/24 of the square's side, whatever the scale, on white."""
-        width = size * strokes.FINE // PEN
+        """Black lines, 1/8 of a character's share of the square wide, whatever the scale."""
+        width = size * strokes.FINE // (PEN * max(2, self.length))
         span = size * strokes.FINE - width - 2
         string = self.attributes(np.array(number))["character"].tolist()
         lines = [

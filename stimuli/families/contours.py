@@ -11,6 +11,7 @@ What the conditions are follows the paper's released code; outlines and numbers 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
@@ -47,7 +48,9 @@ ABOUT: dict[Condition, str] = {
     "lines": "two open boxes joined into an S, and its mirror image",
     "arrows": "a line with triangles at one or both ends, and the same with them turned round",
 }
-FINITE = {"lines": 2 * 4 * 512, "arrows": 2 * 720 * 8}  # distinct objects
+# Distinct objects of the conditions that have not very many: two of them differ by half a pixel or
+# more at the smallest scale.
+FINITE = {"regular": 2192, "scrambled": 2 * 2192, "lines": 2 * 8**6 * 2, "arrows": 2 * 720 * 8}
 
 PEN = 48  # parts of the square's side that a line is wide: 2 of 96 pixels
 _POLYGONS = ("irregular", "open", "wider_line", "random_color", "filled")  # of the same outlines
@@ -67,6 +70,7 @@ class Contours:
     condition: Condition
     key: int
     count: None = None
+    looks: None = None
 
     def attributes(self, numbers: Ints) -> dict[str, Ints]:
         """The condition, one for each row of `numbers`."""
@@ -101,9 +105,9 @@ class Contours:
         return red, green, blue
 
     def _pushes(self, number: int, span: int) -> Ints:
-        """(4, 2) steps by which the quarters move outwards: 1/24 to 1/6 of the span each way."""
+        """(4, 2) steps by which the quarters move outwards: 1/24 to 1/8 of the span each way."""
         words = rng.mix(self.key, number // 2, np.arange(8), _PUSH).reshape(4, 2)
-        steps = span // 24 + rng.below(words, max(1, span // 8))
+        steps = span // 24 + rng.below(words, max(1, span // 12))
         return np.asarray(steps * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]]))
 
 
@@ -119,21 +123,77 @@ def lines_of(family: Contours, number: int) -> tuple[Ints, ...]:
     if condition == "arrows":
         return _arrow(family.key, pair, twin)
     if condition == "scrambled":
-        sides = _sides(family.key, pair)[0]
-        return (_polygon(family.key, pair, 0, sides, regular=True) * 2 // 3,)
-    both = []
-    for other in (0, 1):
-        if condition == "original":
-            curve = squiggle(family.key, 2 * pair + other)
-            both.append(np.concatenate([curve, curve[:1]]))
-        else:
-            sides = _sides(family.key, pair)[other]
-            both.append(_polygon(family.key, pair, other, sides, condition == "regular"))
-    if condition == "open":
-        both = [line[:-1] for line in both]
+        look = _shuffled(family.key, pair, len(_looks()))
+        return (_regular(*_looks()[look]) * 3 // 4,)
+    if condition == "regular":
+        return (_regular(*_regular_twins(family.key, pair)[twin]),)
+    one, other = _outline(family, pair, 0), _outline(family, pair, 1)
     measure = _root_area if condition == "filled" else _length
-    mine, others = measure(both[twin]), measure(both[1 - twin])
-    return (both[twin] * min(mine, others) // mine,)
+    return (_matched(one, other, measure)[twin],)
+
+
+def _outline(family: Contours, pair: int, twin: int) -> Ints:
+    """The curve or irregular polygon of a twin, before both are matched."""
+    if family.condition == "original":
+        curve = squiggle(family.key, 2 * pair + twin)
+        return np.concatenate([curve, curve[:1]])
+    polygon = _polygon(family.key, pair, twin, _sides(family.key, pair)[twin])
+    return polygon[:-1] if family.condition == "open" else polygon
+
+
+def _regular_twins(key: int, pair: int) -> tuple[_Look, _Look]:
+    """Two looks of one size and of different numbers of sides; every look has one twin.
+
+    Looks of one size are ordered by sides, none of which has half of them: so the look half a
+    list away has other sides.
+    """
+    half = _PER_SIZE // 2
+    level, place = divmod(_shuffled(key, pair, _SIZES * half), half)
+    first = level * _PER_SIZE + place
+    return _looks()[first], _looks()[first + half]
+
+
+def _matched(one: Ints, other: Ints, measure: Callable[[Ints], int]) -> tuple[Ints, Ints]:
+    """Two outlines, the larger one shrunk to the measure of the smaller one."""
+    first, second = measure(one), measure(other)
+    least = min(first, second)
+    return one * least // first, other * least // second
+
+
+def _shuffled(key: int, number: int, count: int) -> int:
+    """Where a keyed permutation of [0, count) sends a number, counted anew beyond the end."""
+    sent = rng.permute(key, np.array([number % count]), count, np.array([_PARTS]))
+    return int(sent[0])
+
+
+_Look = tuple[int, int, int]  # of a regular polygon: size level, sides, start
+_SIZES = 8
+_STARTS = {3: 84, 4: 63, 5: 50, 6: 42, 7: 35}  # turns of each polygon, a degree and a half apart
+_PER_SIZE = sum(_STARTS.values())
+
+
+@lru_cache(maxsize=1)
+def _looks() -> list[_Look]:
+    """Size level, sides and start of every regular polygon, by size, then sides, then start."""
+    turns = [
+        (sides, i * (_TABLE // sides) // count)
+        for sides, count in _STARTS.items()
+        for i in range(count)
+    ]
+    return [(level, sides, start) for level in range(_SIZES) for sides, start in turns]
+
+
+def _regular(level: int, sides: int, start: int) -> Ints:
+    """A closed regular polygon; at one level all have the perimeter of a triangle.
+
+    The triangle's radius is 100 % of HALF at level 0, and 5 less at each.
+    """
+    sine = fixed.circle(_TABLE)[:, 1]
+    mine, triangles = int(sine[_TABLE // (2 * sides)]), int(sine[_TABLE // 6])
+    radius = 3 * triangles * HALF * (20 - level) // (20 * sides * mine)
+    angle = start + _TABLE // sides * np.arange(sides)
+    corners = fixed.circle(_TABLE)[angle % _TABLE] * radius // UNIT
+    return np.concatenate([corners, corners[:1]])
 
 
 def _length(line: Ints) -> int:
@@ -153,37 +213,37 @@ def _sides(key: int, pair: int) -> tuple[int, int]:
     return 3 + first, 3 + (first + 1 + int(rng.below(words[1], 4))) % 5
 
 
-def _polygon(key: int, pair: int, twin: int, sides: int, regular: bool) -> Ints:
-    """A closed polygon around the origin, which sees all of it: it never crosses itself."""
+def _polygon(key: int, pair: int, twin: int, sides: int) -> Ints:
+    """A closed irregular polygon around a point that sees all of it: it never crosses itself."""
     words = rng.mix(key, 2 * pair + twin, np.arange(2 * sides + 1), _CORNERS)
-    start = rng.below(words[-1], _TABLE)
     step = _TABLE // sides
-    angle = start + step * np.arange(sides)
-    radius = np.full(sides, UNIT)
-    if not regular:
-        angle = angle + rng.below(words[:sides], 2 * step // 5 + 1) - step // 5
-        least = UNIT * 35 // 100
-        radius = least + rng.below(words[sides : 2 * sides], UNIT - least + 1)
+    angle = rng.below(words[-1], _TABLE) + step * np.arange(sides)
+    angle = angle + rng.below(words[:sides], 2 * step // 5 + 1) - step // 5
+    least = UNIT * 35 // 100
+    radius = least + rng.below(words[sides : 2 * sides], UNIT - least + 1)
     corners = fixed.centred(fixed.circle(_TABLE)[angle % _TABLE] * radius[:, None])
     return np.concatenate([corners, corners[:1]])
 
 
 def _bracket(key: int, pair: int, twin: int) -> tuple[Ints, ...]:
-    """An S of two open boxes that share a side, upright or lying; the twin is mirrored."""
-    total = FINITE["lines"] // 2
-    number = int(rng.permute(key, np.array([pair % total]), total, np.array([_PARTS]))[0])
-    longer, level = HALF, HALF * (256 + number // 4) // 768
-    tall, lying = number & 1, number & 2
-    w, h = (level, longer) if tall else (longer, level)
-    points = np.array([[-w, 0], [-w, -h], [0, -h], [0, 0], [0, h], [w, h], [w, 0]])
+    """An S of two open boxes that share a side, upright or lying; the twin is mirrored.
+
+    The boxes have widths, heights and free arms of their own, eight lengths each.
+    """
+    number = _shuffled(key, pair, FINITE["lines"] // 2)
+    levels = [8 + number // 8**i % 8 for i in range(6)]
+    w1, h1, w2, h2 = (level * HALF // 16 for level in levels[:4])
+    a1, a2 = h1 * levels[4] // 16, h2 * levels[5] // 16
+    points = np.array(
+        [[-w1, a1 - h1], [-w1, -h1], [0, -h1], [0, 0], [0, h2], [w2, h2], [w2, h2 - a2]]
+    )
     points = points * [1, -1] if twin else points
-    return (fixed.centred(points[:, ::-1] if lying else points),)
+    return (points[:, ::-1] if number >= 8**6 else points,)
 
 
 def _arrow(key: int, pair: int, twin: int) -> tuple[Ints, ...]:
     """A shaft with a triangle at one or both ends; the twin's triangles point the other way."""
-    total = FINITE["arrows"] // 2
-    number = int(rng.permute(key, np.array([pair % total]), total, np.array([_PARTS]))[0])
+    number = _shuffled(key, pair, FINITE["arrows"] // 2)
     shaft, turn = HALF * (5 + number // 720) // 24, number % 720
     heads = (1, -1) if turn < 180 else (1, 1) if turn < 360 else (1, 0)  # 1 outwards, -1 inwards
     lines = [np.array([[0, -shaft], [0, shaft]])]

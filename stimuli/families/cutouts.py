@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,6 @@ class Listing:
         return hashlib.sha256("".join(self.digests).encode()).hexdigest()
 
 
-@lru_cache(maxsize=4)
 def listing(folder: str) -> Listing:
     """The pictures of a folder in the order of their names, hidden files left out.
 
@@ -64,14 +64,13 @@ def listing(folder: str) -> Listing:
         raise InputError(f"objects {folder!r} has no {', '.join(SUFFIXES)} files")
     seen: dict[str, str] = {}
     for file in files:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest = hashlib.sha256(_bytes(file)).hexdigest()
         if digest in seen:
             raise InputError(f"objects: {file.name} and {seen[digest]} are the same file; drop one")
         seen[digest] = file.name
     return Listing(names=tuple(seen.values()), digests=tuple(seen))
 
 
-@lru_cache(maxsize=4)
 def check(folder: str) -> Listing:
     """The listing of a folder whose every picture was found fit.
 
@@ -79,13 +78,47 @@ def check(folder: str) -> Listing:
         InputError: for the first picture that cannot be used: its name, what is wrong, what to do.
     """
     found = listing(folder)
-    seen: dict[bytes, str] = {}
-    for name in found.names:
-        digest = hashlib.sha256(prepared(Path(folder) / name).tobytes()).digest()
-        if digest in seen:
-            raise InputError(f"objects: {name} and {seen[digest]} show the same; drop one")
-        seen[digest] = name
+    small = np.zeros((len(found.names), _THUMB * _THUMB * 4), dtype=np.int64)
+    for number, name in enumerate(found.names):
+        master = prepared(_bytes(Path(folder) / name), name)
+        small[number] = averaged(master, _THUMB).reshape(-1)
+        apart = np.abs(small[:number] - small[number]).mean(axis=1)
+        if number and apart.min() < _ALIKE:
+            other = found.names[int(apart.argmin())]
+            raise InputError(f"objects: {name} and {other} show the same; drop one")
     return found
+
+
+_THUMB, _ALIKE = 16, 1.5  # side, and mean difference of channels, at which pictures are the same
+
+
+@lru_cache(maxsize=4)
+def _known(family: Cutouts) -> Listing:
+    """The listing of a family's folder.
+
+    Raises:
+        InputError: if the folder holds other pictures than the recipe says.
+    """
+    if not family.folder:
+        raise InputError("the pictures of objects are not at hand; give their folder")
+    found = listing(family.folder)
+    if found.content() != family.content:
+        raise _changed(family)
+    return found
+
+
+def _changed(family: Cutouts) -> InputError:
+    return InputError(
+        f"objects {family.folder!r} is not the folder that the recipe names by its content "
+        f"{family.content[:12]}: pictures were added, removed or changed"
+    )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"objects: {path.name} cannot be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
@@ -101,6 +134,7 @@ class Cutouts:
     folder: str
     content: str
     count: int
+    looks: None = None
 
     def attributes(self, numbers: Ints) -> dict[str, Ints]:
         """None: an object is its number, its picture's place in the order of names."""
@@ -132,20 +166,20 @@ class Cutouts:
 @lru_cache(maxsize=512)
 def _master(family: Cutouts, number: int) -> NDArray[np.uint16]:
     """(MASTER * MASTER + 1, 4) uint16: a prepared picture, flat; the last entry is blank."""
-    if not family.folder:
-        raise InputError("the pictures of objects are not at hand; give their folder")
-    found = listing(family.folder)
-    if found.content() != family.content:
-        raise InputError(
-            f"objects {family.folder!r} is not the folder that the recipe names by its content "
-            f"{family.content[:12]}: pictures were added, removed or changed"
-        )
-    flat = prepared(Path(family.folder) / found.names[number]).reshape(-1, 4)
+    found = _known(family)
+    data = _bytes(Path(family.folder) / found.names[number])
+    if hashlib.sha256(data).hexdigest() != found.digests[number]:
+        raise _changed(family)
+    flat = prepared(data, found.names[number]).reshape(-1, 4)
     return np.concatenate([flat, np.zeros((1, 4), np.uint8)]).astype(np.uint16)
 
 
-def prepared(path: Path) -> NDArray[np.uint8]:
+def prepared(data: bytes, name: str) -> NDArray[np.uint8]:
     """A picture cropped to its object, centred in a square.
+
+    Args:
+        data: the file's bytes.
+        name: the file's name, for errors.
 
     Returns:
         (MASTER, MASTER, 4) uint8: RGB times alpha, and alpha.
@@ -153,13 +187,13 @@ def prepared(path: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: if there is no object on transparency or white, or the file cannot be read.
     """
-    picture = _rgba(path)
+    picture = _rgba(data, name)
     alpha = picture[..., 3]
     if int(alpha.min()) >= _CLEAR:
-        picture[..., 3] = np.where(_ground(picture[..., :3], path.name), 0, alpha)
+        picture[..., 3] = np.where(_ground(picture[..., :3], name), 0, alpha)
     rows, cols = (np.flatnonzero((picture[..., 3] >= _CLEAR).any(axis=a)) for a in (1, 0))
     if len(rows) < 2 or len(cols) < 2:
-        raise InputError(f"objects: {path.name} is blank; remove it")
+        raise InputError(f"objects: {name} is blank; remove it")
     part = picture[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].astype(np.int64)
     part[..., :3] = (part[..., :3] * part[..., 3:] + 127) // 255
     height, width = part.shape[:2]
@@ -170,23 +204,19 @@ def prepared(path: Path) -> NDArray[np.uint8]:
     return averaged(square, MASTER)
 
 
-def _rgba(path: Path) -> NDArray[np.uint8]:
+def _rgba(data: bytes, name: str) -> NDArray[np.uint8]:
     """(height, width, 4) uint8 pixels of a file."""
     try:
-        with Image.open(path) as opened:
+        with Image.open(BytesIO(data)) as opened:
             if max(opened.size) > MAX_SIDE:
-                raise InputError(
-                    f"objects: {path.name} is larger than {MAX_SIDE} pixels; shrink it"
-                )
+                raise InputError(f"objects: {name} is larger than {MAX_SIDE} pixels; shrink it")
             if opened.mode.startswith(("I", "F")):
-                raise InputError(
-                    f"objects: {path.name} has mode {opened.mode}; save it with 8 bits"
-                )
+                raise InputError(f"objects: {name} has mode {opened.mode}; save it with 8 bits")
             return np.array(opened.convert("RGBA"))
     except InputError:
         raise
     except Exception as error:  # Pillow raises many kinds for broken files
-        raise InputError(f"objects: {path.name} cannot be read as a picture: {error}") from error
+        raise InputError(f"objects: {name} cannot be read as a picture: {error}") from error
 
 
 def _ground(rgb: NDArray[np.uint8], name: str) -> NDArray[np.bool_]:

@@ -147,6 +147,7 @@ class Squiggles:
 
     key: int
     count: None = None
+    looks: None = None
 
     def attributes(self, numbers: Ints) -> dict[str, Ints]:
         """None: a squiggle is its number."""

@@ -76,6 +76,12 @@ class Textured:
     appearance: Appearance = "full"
     count: int = N**3
 
+    @property
+    def looks(self) -> int | None:
+        """16 for each of colour, texture and shape that is shown."""
+        shown = sum(APPEARANCES[self.appearance])
+        return None if shown == 3 else int(N**shown)
+
     def attributes(self, numbers: Ints) -> dict[str, Ints]:
         """Shape, texture and colour of each object."""
         return {"shape": numbers // N**2, "texture": numbers // N % N, "color": numbers % N}
@@ -103,6 +109,7 @@ class Tinted:
     """16 silhouettes x 16 textures x Kelly's 20 tints; see `samediff_stimuli.families.Family`."""
 
     count: int = N * N * len(TINTS)
+    looks: None = None
 
     def attributes(self, numbers: Ints) -> dict[str, Ints]:
         """Shape, texture and colour of each object."""

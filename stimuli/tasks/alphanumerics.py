@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from samediff_stimuli import placed_options, pools
 from samediff_stimuli.families.characters import CHARACTERS, MAX_LENGTH, Strings
 from samediff_stimuli.placed_options import FiniteOptions
-from samediff_stimuli.placed_task import Objects, make_task
+from samediff_stimuli.placed_task import DEPARTURES, Objects, make_task
 from samediff_stimuli.recipe import Recipe, option
 from samediff_stimuli.table import Column
 
@@ -66,5 +66,6 @@ TASK = make_task(
         "paper's were made is not public; the files in its repository are 21 single characters, "
         "too few for the 1,600 objects that it used.",
         "Lines keep their width when objects are scaled.",
+        *DEPARTURES,
     ),
 )

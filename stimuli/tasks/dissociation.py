@@ -72,7 +72,14 @@ def splits(recipe: Recipe) -> tuple[Split, ...]:
     assert isinstance(recipe.options, DissociationOptions)  # make_recipe has checked it
     about = f"{FAMILY.count:,} objects; the eight combinations of same and different"
     made = [Split(name="test", rows=recipe.options.test, about=about)]
-    return pools.checked_splits(recipe, made, GROUP)
+    found = pools.checked_splits(recipe, made, GROUP)
+    groups, exist = recipe.options.test // GROUP, placed_options.arena_of(recipe).pairs()
+    if groups > exist and -(-groups // FAMILY.count) > exist:
+        raise InputError(
+            f"test {recipe.options.test} needs more unique stimuli than exist: each of "
+            f"{FAMILY.count} objects has {exist} pairs of places; ask for fewer images"
+        )
+    return found
 
 
 def design(recipe: Recipe, split: str, start: int, stop: int) -> Table:
@@ -91,7 +98,8 @@ def design(recipe: Recipe, split: str, start: int, stop: int) -> Table:
     words = rng.mix(recipe.key(split, "other"), number[:, None], np.arange(3))
     steps = [1 + rng.below(words[:, i], int(n) - 1) for i, n in enumerate(sizes)]
     other = (parts + np.stack(steps, axis=1)) % sizes
-    corners = placed.places(recipe, "test", base, turn, number)
+    total = splits(recipe)[0].rows // GROUP
+    corners = placed.places(recipe, "test", base, turn, number, total)
     angle, scale = placed.transforms(recipe, split, number)
     shuffled = rng.mix(recipe.key(split, "order"), number[:, None], np.arange(GROUP))
     row = index // GROUP - first

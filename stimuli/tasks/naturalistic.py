@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 from samediff_stimuli import placed_options
 from samediff_stimuli.families import cutouts
 from samediff_stimuli.families.cutouts import Cutouts
 from samediff_stimuli.placed_options import FiniteOptions
-from samediff_stimuli.placed_task import Objects, make_task
+from samediff_stimuli.placed_task import DEPARTURES, Objects, make_task
 from samediff_stimuli.recipe import InputError, Recipe, derived, local_option
 
 MISSING = (
@@ -39,10 +40,11 @@ class NaturalisticOptions(FiniteOptions):
             if self.pictures is None or self.content is None:
                 raise InputError(f"task 'naturalistic' {MISSING}")
             return
-        found = cutouts.check(str(self.objects))
+        folder = str(Path(self.objects).absolute())  # workers may have been started elsewhere
+        found = cutouts.check(folder)
         if self.content not in (None, found.content()):
             raise InputError(f"objects {self.objects!r} are not the pictures of the recipe")
-        object.__setattr__(self, "objects", str(self.objects))
+        object.__setattr__(self, "objects", folder)
         object.__setattr__(self, "pictures", len(found.names))
         object.__setattr__(self, "content", found.content())
 
@@ -80,6 +82,7 @@ _SET = make_task(
     departures=(
         "The objects are the user's, cropped, centred in a square and averaged down; the paper's "
         "photographs (Brady et al. 2008) are not ours to ship.",
+        *DEPARTURES,
     ),
 )
 

@@ -8,7 +8,7 @@ from samediff_stimuli import placed_options, textures
 from samediff_stimuli.families import textured
 from samediff_stimuli.families.textured import APPEARANCES, Appearance, Textured
 from samediff_stimuli.placed_options import FiniteOptions
-from samediff_stimuli.placed_task import Objects, make_task
+from samediff_stimuli.placed_task import DEPARTURES, Objects, make_task
 from samediff_stimuli.recipe import Recipe, option
 from samediff_stimuli.table import Column
 
@@ -87,5 +87,6 @@ TASK = make_task(
         "about 3 % of different pairs share one of them.",
         "Grayscale, mask and the other appearances show the very same stimuli, row by row; the "
         "authors' grayscale and mask sets were sampled anew.",
+        *DEPARTURES,
     ),
 )

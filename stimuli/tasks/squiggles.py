@@ -5,7 +5,7 @@ from __future__ import annotations
 from samediff_stimuli import pools
 from samediff_stimuli.families.squiggles import Squiggles
 from samediff_stimuli.placed_options import PlacedOptions
-from samediff_stimuli.placed_task import Objects, make_task
+from samediff_stimuli.placed_task import DEPARTURES, Objects, make_task
 from samediff_stimuli.recipe import Recipe
 
 
@@ -37,5 +37,6 @@ TASK = make_task(
         "Curves are circles whose radius carries random harmonics, twisted and sheared, in the "
         "manner of the contours of SVRT problem 1; the code that made the paper's is not public.",
         "Lines keep their width when objects are scaled.",
+        *DEPARTURES,
     ),
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from samediff_stimuli import placed_options, pools
 from samediff_stimuli.families.contours import ABOUT, CONDITIONS, FINITE, Condition, Contours
 from samediff_stimuli.placed_options import PlacedOptions, Variant
-from samediff_stimuli.placed_task import Objects, make_task
+from samediff_stimuli.placed_task import MATCHED, UNIQUE, Objects, make_task
 from samediff_stimuli.recipe import InputError, Recipe, option
 from samediff_stimuli.table import Column
 from samediff_stimuli.tasks import Split
@@ -27,9 +27,9 @@ class TransferOptions(PlacedOptions):
     condition: Condition = option("original", "condition of the train and validation splits", "")
     object_size: int = option(96, "side of an object's square in pixels", "o")
     variant: Variant = option("S", "both objects scaled alike (S), or not (N)", "")
-    train_objects: int = option(1200, "distinct objects in the training split, twins counted")
-    validation_objects: int = option(1200, "distinct objects in the validation split")
-    test_objects: int = option(1200, "distinct objects in each test split, none of the others")
+    train_objects: int = option(600, "distinct objects in the training split, twins counted")
+    validation_objects: int = option(600, "distinct objects in the validation split")
+    test_objects: int = option(600, "distinct objects in each test split, none of the others")
 
     def __post_init__(self) -> None:
         """Check every range."""
@@ -42,9 +42,13 @@ class TransferOptions(PlacedOptions):
             total += value
             if value % 2:
                 raise InputError(f"{name} {value} is odd; objects come as twins: {value + 1}")
-        least = min(FINITE.values())
-        if total > least:
-            raise InputError(f"train_, validation_ and test_objects are {total}; at most {least}")
+        for name, exist in FINITE.items():
+            used = total if name == self.condition else self.test_objects
+            if used > exist:
+                raise InputError(
+                    f"{used} objects are asked of {name}, which has {exist}; ask for fewer in "
+                    "train_objects, validation_objects and test_objects"
+                )
 
 
 def condition_of(recipe: Recipe, split: str) -> Condition:
@@ -117,6 +121,10 @@ _BATTERY = make_task(
         "the shaft.",
         "original shows curves of our own making (see squiggles), not the 23-problem SVRT's.",
         "Random colours have channels below 200, so that no line vanishes on white.",
+        MATCHED,
+        "Every object stands in same and in different stimuli equally often, with the same twin; "
+        "the released code draws two fresh shapes for each image.",
+        UNIQUE,
     ),
 )
 

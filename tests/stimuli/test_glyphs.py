@@ -79,3 +79,14 @@ def test_no_two_alike(symmetry):
         differences[one + other] = (mask ^ seen).sum() / (mask | seen).sum()
     closest = min(differences, key=differences.get)
     assert differences[closest] >= APART, f"{closest} {symmetry}: {differences[closest]:.4f}"
+
+
+def test_none_is_its_own_half_turn():
+    """Turned by 180 degrees each glyph differs from itself, so no string reads as another one."""
+    masks = {name: drawn(strokes) for name, strokes in glyphs.GLYPHS.items()}
+    turned = {n: (m ^ m[::-1, ::-1]).sum() / (m | m[::-1, ::-1]).sum() for n, m in masks.items()}
+    least = min(turned, key=turned.get)
+    assert turned[least] >= OWN, f"{least}: {turned[least]:.4f}"
+
+
+OWN = 0.07  # achieved: 0.08, I

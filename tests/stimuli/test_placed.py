@@ -164,6 +164,39 @@ def test_x_may_equal_y_and_the_last_pixel_is_used():
     assert x.min() == y.min() == 0
 
 
+CROWDS = [
+    PlacedOptions(items=3, object_size=64),
+    PlacedOptions(items=9, object_size=42),
+    PlacedOptions(items=9, object_size=32, density=30),
+    PlacedOptions(items=4, object_size=48, density=30),
+    PlacedOptions(items=4, object_size=48, placement="patch", patch_size=32),
+    PlacedOptions(items=9, object_size=32, placement="patch", patch_size=32, train_objects=200),
+]
+
+
+@pytest.mark.parametrize("options", CROWDS, ids=lambda o: f"{o.items}x{o.object_size}")
+def test_crowds_fit(options):
+    """As many objects as the options allow find room in every stimulus."""
+    recipe = make_recipe("squiggles", 0, options)
+    task = tasks.get("squiggles")
+    table = task.design(recipe, "train", 0, 6400)
+    for row in range(0, 6400, 40):
+        assert task.contains(recipe, "train", table.row(row))
+
+
+def test_the_odd_object_stands_anywhere():
+    """With many objects the odd one is no further out, nor first, more often than any other."""
+    recipe = make_recipe("squiggles", 0, PlacedOptions(items=9, object_size=24, density=20))
+    table = tasks.get("squiggles").design(recipe, "train", 0, 6400)
+    rows = np.flatnonzero(table["label"] == 0)
+    centre = table["box"][rows, :, :2].astype(float)
+    out = np.hypot(*(centre - centre.mean(axis=1, keepdims=True)).transpose(2, 0, 1))
+    odd = table["odd"][rows]
+    assert abs((out.argmax(axis=1) == odd).mean() - 1 / 9) < 0.02
+    assert abs((out.argmin(axis=1) == odd).mean() - 1 / 9) < 0.02
+    assert np.bincount(odd, minlength=9).min() > 280
+
+
 def test_density_brings_objects_together():
     """The denser, the closer; within the square that the density allows."""
     apart = []
@@ -308,7 +341,37 @@ BAD = [
     ("squiggles", PlacedOptions, {"variant": "Q"}, "variant 'Q' is not legal; legal: N, R, S, RS"),
     ("squiggles", PlacedOptions, {"independent": True}, "independent needs a variant that turns"),
     ("squiggles", PlacedOptions, {"items": 1}, "items 1 is out of range; legal: 2 .. 9"),
-    ("squiggles", PlacedOptions, {"items": 7}, "fill more than half of image_size 224"),
+    ("squiggles", PlacedOptions, {"items": 4}, "fill more than a third of image_size 224"),
+    (
+        "squiggles",
+        PlacedOptions,
+        {"items": 3, "object_size": 48, "density": 40},
+        "density 40 is out of range; legal: 14 .. 30",
+    ),
+    (
+        "squiggles",
+        PlacedOptions,
+        {"placement": "patch", "patch_size": 2},
+        "into more than 2500 patches; choose larger patches",
+    ),
+    (
+        "shapes",
+        ShapesOptions,
+        {"appearance": "mask", "placement": "patch"},
+        "16 different looks on 520 pairs of places do not make 19200 unique stimuli",
+    ),
+    (
+        "shapes",
+        ShapesOptions,
+        {"holdout": 16, "test_objects": 9},
+        "holdout 16 uses all objects; leave out train_objects",
+    ),
+    (
+        "dissociation",
+        DissociationOptions,
+        {"placement": "patch", "patch_size": 112, "object_size": 112, "test": 400_000},
+        "needs more unique stimuli than exist",
+    ),
     ("squiggles", PlacedOptions, {"density": 3}, "density 3 is out of range; legal: 17 .. 45"),
     ("squiggles", PlacedOptions, {"patch_size": 16}, "patch_size 16 is for placement patch"),
     ("squiggles", PlacedOptions, {"placement": "patch", "patch_size": 15}, "does not divide"),

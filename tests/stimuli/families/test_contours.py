@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from samediff_stimuli import rng
-from samediff_stimuli.families.contours import CONDITIONS, FINITE, Contours, lines_of
+from samediff_stimuli.families.contours import CONDITIONS, Contours, lines_of
 from samediff_stimuli.families.squiggles import is_simple
 from samediff_stimuli.fixed import HALF
 
@@ -103,22 +103,29 @@ def test_lines_are_mirrored_and_arrows_turned_round():
     """Twins of lines are mirror images; twins of arrows have the same shaft and other heads."""
     for pair in range(30):
         one, two = (corners("lines", 2 * pair + twin) for twin in (0, 1))
-        mirrored = [np.abs(np.sort(p, axis=0)) for p in (one, two)]
-        assert np.abs(mirrored[0] - mirrored[1]).max() <= 2
+        assert any(np.array_equal(two, one * mirror) for mirror in ([1, -1], [-1, 1]))
         a, b = (lines_of(Contours("arrows", KEY), 2 * pair + twin) for twin in (0, 1))
         assert np.array_equal(a[0], b[0])
         assert len(a) == len(b) >= 2
         assert not np.array_equal(a[1], b[1])
 
 
-@pytest.mark.parametrize("condition", FINITE)
-def test_finite_conditions_repeat_no_object(condition):
-    """The first objects of lines and arrows are all different, as many as are said to exist."""
+def repeats(condition, numbers, scale):
+    """How many of some objects look like another one of them, to the pixel."""
     family = Contours(condition, KEY)
-    step = 7  # a sample: every seventh pair
-    seen = {
-        tuple(np.concatenate([line.reshape(-1) for line in lines_of(family, number)]).tolist())
-        for pair in range(0, FINITE[condition] // 2, step)
-        for number in (2 * pair, 2 * pair + 1)
-    }
-    assert len(seen) == 2 * len(range(0, FINITE[condition] // 2, step))
+    seen = {family.draw(number, 96, 0, scale).pixels.tobytes() for number in numbers}
+    return len(numbers) - len(seen)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_no_two_objects_look_the_same(condition):
+    """Objects of different numbers differ in pixels, at the smallest scale too."""
+    assert repeats(condition, range(300), 450) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_no_two_objects_of_a_battery_look_the_same(condition):
+    """Nor do any two of the 1,800 objects of the default battery."""
+    assert repeats(condition, range(1800), 450) == 0
+    assert repeats(condition, range(1800), 1000) == 0
