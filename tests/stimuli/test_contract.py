@@ -6,10 +6,10 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from samediff_stimuli import make_recipe, tasks
+from samediff_stimuli import tasks
 from samediff_stimuli.tokens import patch_coverage
+from tests.cases import CASES, recipe_of
 
-CASES = [(name, variant) for name, task in tasks.registry().items() for variant in task.variants]
 SAMPLE = 160  # rows for checks that loop in Python or need pixels
 
 
@@ -17,7 +17,7 @@ SAMPLE = 160  # rows for checks that loop in Python or need pixels
 def everything(name, variant):
     """The recipe and every split's whole table."""
     task = tasks.get(name)
-    recipe = make_recipe(name, 0, task.variants[variant])
+    recipe = recipe_of(name, variant)
     return recipe, {s.name: task.design(recipe, s.name, 0, s.rows) for s in task.splits(recipe)}
 
 

@@ -1,7 +1,7 @@
 """The bytes of every task never change: a golden digest of rows of each split of each variant.
 
 A change of bytes is a new format version and a changelog entry under "Data". After one, remake the
-goldens with `python tests/stimuli/test_goldens.py`.
+goldens with `python -m tests.stimuli.test_goldens`.
 """
 
 import json
@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from xxhash import xxh3_64_hexdigest
 
-from samediff_stimuli import make_recipe, tasks
+from samediff_stimuli import tasks
 from samediff_stimuli.recipe import FORMAT_VERSION
+from tests.cases import CASES, recipe_of
 
 FILE = Path(__file__).with_name("goldens.json")
 ROWS = 12  # rows at each of three places: the start, across a shard's end, the end
-CASES = [(name, variant) for name, task in tasks.registry().items() for variant in task.variants]
 
 
 def digests(name, variant):
     """Split -> row number -> digest of the row's columns and pixels."""
     task = tasks.get(name)
-    recipe = make_recipe(name, 0, task.variants[variant])
+    recipe = recipe_of(name, variant)
     found = {}
     for split in task.splits(recipe):
         found[split.name] = {}

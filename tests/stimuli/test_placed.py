@@ -15,13 +15,9 @@ from samediff_stimuli.tasks.alphanumerics import AlphanumericsOptions
 from samediff_stimuli.tasks.dissociation import BITS, DissociationOptions
 from samediff_stimuli.tasks.shapes import ShapesOptions
 from samediff_stimuli.tasks.transfer import TransferOptions
+from tests.cases import CASES, recipe_of
 
-CASES = [
-    (name, variant)
-    for name, task in tasks.registry().items()
-    for variant, options in task.variants.items()
-    if isinstance(options, SceneOptions)
-]
+CASES = [case for case in CASES if isinstance(recipe_of(*case).options, SceneOptions)]
 ROWS = 48
 
 
@@ -30,7 +26,7 @@ def case(request):
     """(task, recipe)."""
     name, variant = request.param
     task = tasks.get(name)
-    return task, make_recipe(name, 0, task.variants[variant])
+    return task, recipe_of(name, variant)
 
 
 def squares(image, boxes):
