@@ -1,14 +1,18 @@
 """The sets that people make with the documented commands, whole: digests, size, memory."""
 
+import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import psutil
 import pytest
 
+from samediff_stimuli import audit, generate
 from samediff_stimuli.manifest import load
 from samediff_stimuli.verification import verify
+from tests.cases import CASES, recipe_of
 
 pytestmark = pytest.mark.slow
 
@@ -17,6 +21,12 @@ RELEASES = {
     "discrimination": ("63679b4b5b96c65c092c401847f94fcc22b750a1cddadad6868ffcccbdcfa6dd", 2400),
     "rmts": ("6edd2c80b22f706d4598a6f35e2ea93d1b53f8988a2e01017afb7bbc839c4909", 4200),
 }
+
+
+DIGESTS = Path(__file__).with_name("digests.json")  # of every other set at paper size
+FIRST = [
+    case for case in {n: (n, v) for n, v in reversed(CASES)}.values() if case[0] not in RELEASES
+]
 
 
 def run(*arguments):
@@ -48,6 +58,7 @@ def test_the_documented_set(task, tmp_path):
     report = verify(tmp_path / "set", True, lambda rows: None)
     assert report.problems == ()
     assert report.remade == rows
+    assert audit(tmp_path / "set").problems() == []
 
 
 def test_memory_does_not_grow_with_the_dataset(tmp_path):
@@ -59,3 +70,23 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path):
         peaks.append(run("generate", "--task", "discrimination", "--seed", 0, *out, *sizes))
     assert max(peaks) < 600
     assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize(("name", "variant"), FIRST, ids="-".join)
+def test_no_image_twice_and_nothing_tells(name, variant, tmp_path):
+    """At paper size no image comes back, no statistic tells the label, the digest is golden."""
+    made = generate(recipe_of(name, variant), tmp_path / "set", parquet=False)
+    assert audit(tmp_path / "set").problems() == []
+    assert json.loads(DIGESTS.read_text())[f"{name}-{variant}"] == made.digest()
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    found = {}
+    for case in FIRST:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "set"
+            found["-".join(case)] = generate(recipe_of(*case), out, parquet=False).digest()
+            print(audit(out).markdown(), flush=True)
+    DIGESTS.write_text(json.dumps(found, indent=1) + "\n")
