@@ -10,7 +10,7 @@ from samediff_stimuli import placed_options
 from samediff_stimuli.families import cutouts
 from samediff_stimuli.families.cutouts import Cutouts
 from samediff_stimuli.placed_options import FiniteOptions
-from samediff_stimuli.placed_task import DEPARTURES, Objects, make_task
+from samediff_stimuli.placed_task import DEPARTURES, LIMITS, Objects, make_task
 from samediff_stimuli.recipe import InputError, Recipe, derived, local_option
 
 MISSING = (
@@ -86,4 +86,14 @@ _SET = make_task(
     ),
 )
 
-TASK = dataclasses.replace(_SET, name_of=name_of, missing=missing, license="unknown")
+TASK = dataclasses.replace(
+    _SET,
+    name_of=name_of,
+    missing=missing,
+    license="unknown",
+    limits=(
+        "Pictures differ in ink and brightness as they do: the fewer objects a split has, the more "
+        "such sums may say of the label; `samediff-stimuli audit` measures how much.",
+        *LIMITS,
+    ),
+)
