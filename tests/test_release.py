@@ -24,9 +24,9 @@ RELEASES = {
 
 
 DIGESTS = Path(__file__).with_name("digests.json")  # of every other set at paper size
-FIRST = [
-    case for case in {n: (n, v) for n, v in reversed(CASES)}.values() if case[0] not in RELEASES
-]
+FIRST = sorted({name: (name, variant) for name, variant in reversed(CASES)}.values())
+OTHERS = [case for case in FIRST if case[0] not in RELEASES]
+AUDIT = Path(__file__).parents[1] / "cards" / "AUDIT.md"
 
 
 def run(*arguments):
@@ -72,7 +72,7 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path):
     assert peaks[1] < 1.2 * peaks[0]
 
 
-@pytest.mark.parametrize(("name", "variant"), FIRST, ids="-".join)
+@pytest.mark.parametrize(("name", "variant"), OTHERS, ids="-".join)
 def test_no_image_twice_and_nothing_tells(name, variant, tmp_path):
     """At paper size no image comes back, no statistic tells the label, the digest is golden."""
     made = generate(recipe_of(name, variant), tmp_path / "set", parquet=False)
@@ -83,13 +83,17 @@ def test_no_image_twice_and_nothing_tells(name, variant, tmp_path):
     assert json.loads(DIGESTS.read_text())[f"{name}-{variant}"] == made.digest()
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # remake the digests and the page of audits
     import tempfile
 
-    found = {}
+    found, pages = {}, ["# Audit of every set at its default size, seed 0"]
     for case in FIRST:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "set"
             found["-".join(case)] = generate(recipe_of(*case), out, parquet=False).digest()
-            print(audit(out).markdown(), flush=True)
-    DIGESTS.write_text(json.dumps(found, indent=1) + "\n")
+            pages.append(f"## {case[0]}\n\n{audit(out).markdown()}")
+    DIGESTS.write_text(
+        json.dumps({"-".join(c): found["-".join(c)] for c in OTHERS}, indent=1) + "\n"
+    )
+    pages.insert(1, "Made by `python -m tests.test_release`; `samediff-stimuli audit` prints each.")
+    AUDIT.write_text("\n\n".join(pages) + "\n")
