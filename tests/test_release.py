@@ -72,7 +72,7 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path):
     assert peaks[1] < 1.2 * peaks[0]
 
 
-@pytest.mark.parametrize(("name", "variant"), OTHERS, ids="-".join)
+@pytest.mark.parametrize(("name", "variant"), OTHERS, ids=map("-".join, OTHERS))
 def test_no_image_twice_and_nothing_tells(name, variant, tmp_path):
     """At paper size no image comes back, no statistic tells the label, the digest is golden."""
     made = generate(recipe_of(name, variant), tmp_path / "set", parquet=False)

@@ -122,7 +122,7 @@ def test_command_makes_the_recipe(options, says):
 VARIANTS = [(name, variant) for name in TASKS for variant in tasks.get(name).variants]
 
 
-@pytest.mark.parametrize(("name", "variant"), VARIANTS, ids="-".join)
+@pytest.mark.parametrize(("name", "variant"), VARIANTS, ids=map("-".join, VARIANTS))
 def test_command_of_every_variant(name, variant):
     """What the card says to type gives the recipe back, through the command line's own parser."""
     recipe = make_recipe(name, 11, tasks.get(name).variants[variant])

@@ -37,7 +37,7 @@ def digests(name, variant):
     return found
 
 
-@pytest.mark.parametrize(("name", "variant"), CASES, ids="-".join)
+@pytest.mark.parametrize(("name", "variant"), CASES, ids=map("-".join, CASES))
 def test_goldens(name, variant):
     """Rows have the digests that they have always had; a failure names task, split and row."""
     kept = json.loads(FILE.read_text())
