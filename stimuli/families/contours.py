@@ -50,7 +50,7 @@ ABOUT: dict[Condition, str] = {
 }
 # Distinct objects of the conditions that have not very many: two of them differ by half a pixel or
 # more at the smallest scale.
-FINITE = {"regular": 2192, "scrambled": 2 * 2192, "lines": 2 * 8**6 * 2, "arrows": 2 * 720 * 8}
+FINITE = {"regular": 2192, "scrambled": 2192, "lines": 2 * 8**6 * 2, "arrows": 2 * 720 * 8}
 
 PEN = 48  # parts of the square's side that a line is wide: 2 of 96 pixels
 _POLYGONS = ("irregular", "open", "wider_line", "random_color", "filled")  # of the same outlines
@@ -123,7 +123,7 @@ def lines_of(family: Contours, number: int) -> tuple[Ints, ...]:
     if condition == "arrows":
         return _arrow(family.key, pair, twin)
     if condition == "scrambled":
-        look = _shuffled(family.key, pair, len(_looks()))
+        look = _shuffled(family.key, pair, len(_looks()) // 2)  # the larger half
         return (_regular(*_looks()[look]) * 3 // 4,)
     if condition == "regular":
         return (_regular(*_regular_twins(family.key, pair)[twin]),)
