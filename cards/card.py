@@ -84,12 +84,15 @@ def card(manifest: Manifest, origin: Origin | None = None) -> str:
                 for s in splits
             ],
         ),
+        *_repeats(manifest),
         "## Balance",
         _BALANCE if task.source else "Images of every class in every split.",
         _balance(task.columns(recipe), counts),
         "## Columns",
         _columns(task.columns(recipe), task.image_shape(recipe)),
-        *(_departures(task) if task.source else _origin(origin)),
+        *(_departures(task) if task.departures else []),
+        *(part for head, text in task.sections(recipe).items() for part in (f"## {head}", text)),
+        *([] if task.source else _origin(origin)),
         "## Files and digests",
         _DIGESTS,
         _table(
@@ -101,7 +104,7 @@ def card(manifest: Manifest, origin: Origin | None = None) -> str:
         ),
         f"Content digest of the whole dataset: `{manifest.digest()}`",
         "## Licence and citation",
-        _rights(task) if task.source else _rights_of_others(origin),
+        _rights(task, recipe) if task.source else _rights_of_others(origin),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -135,16 +138,26 @@ def _origin(origin: Origin) -> list[str]:
     ]
 
 
-def _rights(task: Task) -> str:
-    if task.license == "unknown":
+def _repeats(manifest: Manifest) -> list[str]:
+    """How many images of a test part have the pixels of an image in its training part."""
+    if not manifest.repeats:
+        return []
+    rows = [[f"`{name}`", f"{count:,}"] for name, count in manifest.repeats.items()]
+    text = "Test images whose every pixel is that of some training image, by the images' digests:"
+    return [text, _table(["partition", "images"], rows)]
+
+
+def _rights(task: Task, recipe: Recipe) -> str:
+    license = task.license(recipe)
+    if license == "unknown":
         return (
             "The objects are pictures that somebody brought: whoever shares this dataset must "
             "state their licence, here and above. Please cite their makers, and the paper whose "
             f"design the data follow:\n\n```bibtex\n{CITATIONS[task.source]}\n```"
         )
     return (
-        "The data are made by a program and are free under CC-BY-4.0. Please cite the paper whose "
-        f"design they follow:\n\n```bibtex\n{CITATIONS[task.source]}\n```"
+        f"The data are free under `{license}`. Please cite the paper whose design they follow:\n\n"
+        f"```bibtex\n{CITATIONS[task.source]}\n```"
     )
 
 
@@ -191,7 +204,7 @@ def _yaml(manifest: Manifest, origin: Origin) -> str:
     from huggingface_hub import DatasetCardData
 
     task = tasks.get(manifest.recipe.task)
-    splits = task.splits(manifest.recipe)
+    splits = task.stored_splits(manifest.recipe)
     name = manifest.name
     mirrored = {shard.split for shard in manifest.shards if shard.mirror}
     config: dict[str, Any] = {
@@ -216,7 +229,7 @@ def _yaml(manifest: Manifest, origin: Origin) -> str:
     }
     total = sum(split.rows for split in splits)
     ours: dict[str, Any] = {
-        "license": task.license,
+        "license": task.license(manifest.recipe),
         "annotations_creators": ["machine-generated"],
         "source_datasets": ["original"],
         "tags": ["synthetic", "same-different", "relational-reasoning", "vision-transformers"],
@@ -270,6 +283,8 @@ def _yaml_features(
 
 def _loading(manifest: Manifest) -> str:
     mirrored, first = manifest.shards[0].mirror is not None, manifest.shards[0].split
+    if manifest.indices:
+        return _loading_grid(manifest, mirrored)
     what = "Parquet: PIL images, class labels" if mirrored else "HDF5: arrays, class labels"
     return f"""```python
 from datasets import load_dataset
@@ -286,6 +301,29 @@ for images, labels in make_loader(data, batch_size=128, shuffle=True, seed=0):
 ```
 
 Without the package: `load_dataset("hdf5", data_files="DIR/hdf5/{manifest.name}/{first}-*.h5")`."""
+
+
+def _loading_grid(manifest: Manifest, mirrored: bool) -> str:
+    """How to load a split that is a list of rows of the grid."""
+    index = manifest.indices[0]
+    suffix = "" if mirrored else "  # HDF5: arrays; --parquet gives PIL images"
+    return f"""Every image is stored once, in the split `grid`; the others are lists of its rows.
+
+```python
+import h5py
+from datasets import load_dataset
+
+grid = load_dataset("DIR_OR_REPO", "{manifest.name}", split="grid"){suffix}
+{index.split} = grid.select(h5py.File("DIR/{index.file.path}")["row"][:])
+```
+
+```python
+from samediff_stimuli.loaders import FactorDataset, make_loader
+
+data = FactorDataset("DIR", "{index.split}")  # (image, targets in [0, 1]), tensors
+for images, targets in make_loader(data, batch_size=128, shuffle=True, seed=0):
+    ...
+```"""
 
 
 def _balance(columns: tuple[Column, ...], counts: dict[str, dict[str, list[int]]]) -> str:

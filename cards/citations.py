@@ -29,10 +29,21 @@ CITATIONS: dict[str, str] = {
   pages   = {11},
   year    = {2022}
 }""",
+    "schott2021": """@inproceedings{schott2022visual,
+  title     = {Visual Representation Learning Does Not Generalize Strongly Within the Same
+               Domain},
+  author    = {Schott, Lukas and von K{\"u}gelgen, Julius and Tr{\"a}uble, Frederik and
+               Gehler, Peter and Russell, Chris and Bethge, Matthias and
+               Sch{\"o}lkopf, Bernhard and Locatello, Francesco and Brendel, Wieland},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2022},
+  note      = {arXiv:2107.08221}
+}""",
 }
 
 REFERENCES: dict[str, str] = {
     "lepori2024": "Lepori et al. 2024 (arXiv:2406.15955)",
     "tartaglini2023": "Tartaglini et al. 2023 (arXiv:2310.09612)",
+    "schott2021": "Schott et al. 2021 (arXiv:2107.08221)",
     "puebla2022": "Puebla & Bowers 2022 (Journal of Vision 22(10):11)",
 }

@@ -6,14 +6,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import h5py
 
 from samediff_stimuli import codec, engine, manifest, preview, tasks
-from samediff_stimuli.cards import folder
+from samediff_stimuli.cards import factors, folder
 from samediff_stimuli.cards.card import Origin, card
 from samediff_stimuli.cards.parquet import ParquetMirror
 from samediff_stimuli.manifest import Manifest, ShardRecord
@@ -82,14 +82,21 @@ def _finish(out: Path, recipe: Recipe, shards: tuple[ShardRecord, ...], origin: 
         **({"pyarrow": version("pyarrow")} if shards[0].mirror else {}),
         **origin.versions,
     }
-    bare = Manifest(recipe=recipe, shards=shards, extras=(), versions=versions)
+    bare = Manifest(
+        recipe=recipe,
+        shards=shards,
+        extras=(),
+        versions=versions,
+        indices=factors.write_indices(out, recipe),
+        repeats=factors.repeats(out, recipe, shards),
+    )
     preview.save(preview.sheet_of_recipe(recipe), out / folder.PREVIEW)
     manifest.write_atomically(out / folder.CARD, card(bare, origin))
     for name, text in origin.files.items():
         manifest.write_atomically(out / name, text)
     names = (folder.CARD, folder.PREVIEW, *origin.files)
     extras = tuple(engine.record_of(out, out / name) for name in names)
-    made = Manifest(recipe=recipe, shards=shards, extras=extras, versions=versions)
+    made = replace(bare, extras=extras)
     manifest.write(out, made)
     return made
 
@@ -122,8 +129,8 @@ def estimate(recipe: Recipe, workers: int, parquet: bool) -> Estimate:
             shard = engine.Shard(split=split.name, number=0, count=1, start=0, rows=rows)
             return engine.make_shard(recipe, scratch, shard, mirror)[1]
 
-        make(task.splits(recipe)[0])  # pays for the imports
-        for split in task.splits(recipe):
+        make(task.stored_splits(recipe)[0])  # pays for the imports
+        for split in task.stored_splits(recipe):
             began = time.perf_counter()
             record = make(split)
             share = split.rows / record.rows

@@ -129,12 +129,12 @@ def _write_split(
 ) -> None:
     """Write the images and tables of one split."""
     reader = SplitReader(folder, made, split)
-    columns = tasks.get(made.recipe.task).columns(made.recipe)
-    names = next(column.names for column in columns if column.name == "label")
+    task = tasks.get(made.recipe.task)
+    columns, names = task.columns(made.recipe), task.label_column(made.recipe).names
     table = reader.table
     for name in names:
         (out / split / name).mkdir(parents=True)
-    labels, indices = table["label"].tolist(), table["index"].tolist()
+    labels, indices = table[task.label].tolist(), table["index"].tolist()
     pairs = zip(labels, indices, strict=True)
     files = [f"{split}/{names[label]}/{index:07d}.png" for label, index in pairs]
 

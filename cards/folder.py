@@ -84,12 +84,13 @@ def _is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
-_SHARD = re.compile(r"\w+-\d{5}-of-\d{5}\.(h5|parquet)")
+_FOLDERS = ("hdf5", "data", "splits")
+_SHARD = re.compile(r"\w+-\d{5}-of-\d{5}\.(h5|parquet)|\w+\.h5")
 
 
 def _shards(out: Path) -> list[Path]:
     """Files that are named and placed like our shards."""
-    files = [*(out / "hdf5").glob("*/*"), *(out / "data").glob("*/*")]
+    files = [path for top in _FOLDERS for path in (out / top).glob("*/*")]
     return [path for path in files if path.is_file() and _SHARD.fullmatch(path.name)]
 
 
@@ -135,7 +136,7 @@ def prepare(out: Path, recipe: Recipe, parquet: bool) -> None:
         _claim(out, _plan(recipe, parquet) | {"cleared": False})
         for name in _OUR_FILES:
             (out / name).unlink(missing_ok=True)
-        for name in ("hdf5", "data"):
+        for name in _FOLDERS:
             shutil.rmtree(out / name, ignore_errors=True)
         _say_cleared(out, recipe, parquet)
     name = tasks.get(recipe.task).name_of(recipe)

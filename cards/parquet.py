@@ -19,17 +19,18 @@ ROW_GROUP = 100  # rows; small groups let a viewer or a stream fetch a page at a
 
 
 def png_bytes(image: NDArray[np.uint8]) -> bytes:
-    """A (height, width, 3) uint8 image as a PNG file: 8-bit RGB, unfiltered, one IDAT chunk."""
+    """A (height, width, c) uint8 image as a PNG file: 8 bits, RGB or grey, unfiltered, one IDAT."""
     height, width, channels = image.shape
     lines = np.zeros((height, 1 + width * channels), dtype=np.uint8)  # byte 0: filter type None
     lines[:, 1:] = image.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    kind = {1: 0, 3: 2}[channels]  # PNG's colour types
+    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
     chunks = (b"IHDR", header), (b"IDAT", codec.deflate(lines)), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in chunks)
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    body = kind + data
+def _chunk(name: bytes, data: bytes) -> bytes:
+    body = name + data
     return struct.pack(">I", len(data)) + body + struct.pack(">I", codec.crc32(body))
 
 
@@ -74,7 +75,7 @@ class ParquetShard:
         self._images: list[bytes] = []
 
     def add(self, image: NDArray[np.uint8]) -> None:
-        """Encode the next (height, width, 3) image."""
+        """Encode the next (height, width, c) image."""
         self._images.append(png_bytes(image))
 
     def finish(self, table: Table) -> Path:

@@ -25,7 +25,7 @@ Batch = tuple[Tensor, Tensor] | dict[str, Tensor]
 class StimulusDataset(Dataset[Any]):
     """One split of a dataset folder.
 
-    An item is `(image, label)`: image (3, height, width) uint8 in channels-last memory, label int.
+    An item is `(image, label)`: image (c, height, width) uint8 in channels-last memory, label int.
     With `columns` an item is a dict of "image" and those columns (int64 tensors).
 
     The dataset pickles, and may be used before and after fork, spawn or forkserver: no HDF5 handle
@@ -58,6 +58,7 @@ class StimulusDataset(Dataset[Any]):
         self.transform = transform
         self._reader = SplitReader(self.path, self.manifest, split)
         task = tasks.get(self.recipe.task)
+        self.label = task.label
         self._buffers = Buffers(task.image_shape(self.recipe))
         known = [column.name for column in task.columns(self.recipe)]
         for name in columns or ():
@@ -77,7 +78,7 @@ class StimulusDataset(Dataset[Any]):
     @property
     def labels(self) -> Tensor:
         """(n,) int64 labels."""
-        return torch.from_numpy(self.table["label"].astype(np.int64))
+        return torch.from_numpy(self.table[self.label].astype(np.int64))
 
     def __getitem__(self, index: int) -> Sample:
         """One item; negative indices count from the end.
@@ -92,7 +93,7 @@ class StimulusDataset(Dataset[Any]):
         images, values = self._read(indices)
         pictures = [image if self.transform is None else self.transform(image) for image in images]
         if self.columns is None:
-            return list(zip(pictures, values["label"].tolist(), strict=True))
+            return list(zip(pictures, values[self.label].tolist(), strict=True))
         return [
             {"image": picture, **{name: values[name][row] for name in self.columns}}
             for row, picture in enumerate(pictures)
@@ -105,14 +106,14 @@ class StimulusDataset(Dataset[Any]):
             indices: row numbers in any order.
 
         Returns:
-            `(images, labels)` or a dict: images (n, 3, height, width) uint8, channels last in
+            `(images, labels)` or a dict: images (n, c, height, width) uint8, channels last in
             memory, or the stacked outputs of `transform`; labels and columns int64.
         """
         images, values = self._read(indices)
         if self.transform is not None:
             images = torch.stack([torch.as_tensor(self.transform(image)) for image in images])
         if self.columns is None:
-            return images, values["label"]
+            return images, values[self.label]
         return {"image": images, **values}
 
     def instances(self, indices: Sequence[int]) -> Tensor:
@@ -122,11 +123,11 @@ class StimulusDataset(Dataset[Any]):
         return torch.from_numpy(task.instances(self.recipe, self.split, scenes))
 
     def _read(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images (n, 3, height, width) uint8 and the wanted columns (n, ...) int64."""
+        """Images (n, c, height, width) uint8 and the wanted columns (n, ...) int64."""
         rows = self._reader.checked(indices)
         images = self._buffers.take(len(rows))
         self._reader.read_into(rows, images.numpy())
-        names = ("label",) if self.columns is None else self.columns
+        names = (self.label,) if self.columns is None else self.columns
         values = self._reader.values(names, rows)
         tensors = {name: torch.from_numpy(v.astype(np.int64)) for name, v in values.items()}
         return images.permute(0, 3, 1, 2), tensors

@@ -21,7 +21,7 @@ class StimulusStream(IterableDataset[Batch]):
     Batch b holds rows [b * batch_size, (b + 1) * batch_size), the very bytes that `generate`
     writes. The train split goes on past its size, never repeating a stimulus nor meeting one of
     another split, until every stimulus that exists has been shown (4 thousand million images at the
-    paper's options; InputError then); other splits end where their rows end.
+    paper's options; InputError then); other splits, and grids of factors, end where their rows end.
 
     Batches are dealt in turn to distributed ranks and, within a rank, to DataLoader workers. Use
     `DataLoader(stream, batch_size=None, num_workers=...)`, or iterate over it directly.
@@ -56,8 +56,9 @@ class StimulusStream(IterableDataset[Batch]):
                 raise InputError(f"{name} {value!r} is out of range; legal: {least} or more")
         self.task = tasks.get(recipe.task)
         rows = tasks.split_of(recipe, split).rows
-        self.n_batches = None if split == "train" else -(-rows // batch_size)
-        self.n_rows = None if split == "train" else rows
+        endless = split == "train" and self.task.space(recipe) is None
+        self.n_batches = None if endless else -(-rows // batch_size)
+        self.n_rows = None if endless else rows
         known = [column.name for column in self.task.columns(recipe)]
         for name in columns or ():
             if name not in known:
@@ -107,11 +108,11 @@ class StimulusStream(IterableDataset[Batch]):
         table = self.task.design(self.recipe, self.split, first, stop)
         images = self._buffers.take(table.n_rows)
         self.task.render(self.recipe, self.split, table, out=images.numpy())
-        names = ("label",) if self.columns is None else self.columns
+        names = (self.task.label,) if self.columns is None else self.columns
         values = {name: torch.from_numpy(table[name].astype(np.int64)) for name in names}
         images = images.permute(0, 3, 1, 2)
         if self.columns is None:
-            return images, values["label"]
+            return images, values[self.task.label]
         return {"image": images, **values}
 
     def _place(self) -> tuple[int, int]:

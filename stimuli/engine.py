@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,9 +17,10 @@ from samediff_stimuli import tasks
 from samediff_stimuli.manifest import FileRecord, ShardRecord, write_atomically
 from samediff_stimuli.recipe import Recipe
 from samediff_stimuli.shards import file_sha256, write_shard
-from samediff_stimuli.table import Table
+from samediff_stimuli.table import Column, Table
 
 SHARD_ROWS = 1600  # part of the format: a multiple of every task's group
+DIGESTS = ".xxh3"  # in PARTIAL, beside the record of a shard: its images' digests, 16 bytes each
 PARTIAL = ".partial"  # holds the recipe and finished shards' records until the manifest is written
 
 
@@ -49,7 +50,7 @@ class MirrorShard(Protocol):
     """The mirror of one shard in the making."""
 
     def add(self, image: NDArray[np.uint8]) -> None:
-        """Take the next (height, width, 3) image."""
+        """Take the next (height, width, c) image."""
 
     def finish(self, table: Table) -> Path:
         """Write the file under a temporary name, rename it, and return its path."""
@@ -59,8 +60,8 @@ def plan(recipe: Recipe) -> list[Shard]:
     """Every shard of a dataset, in order."""
     shards = []
     task = tasks.get(recipe.task)
-    most = min(SHARD_ROWS, task.shard_rows(recipe) or SHARD_ROWS)
-    for split in task.splits(recipe):
+    most = task.shard_rows(recipe) or SHARD_ROWS
+    for split in task.stored_splits(recipe):
         count = -(-split.rows // most)
         for number in range(count):
             start = number * most
@@ -151,16 +152,23 @@ def make_shard(
         ),
         mirror=record_of(folder, twin.finish(table)) if twin else None,
         arrays=written.arrays,
-        counts={
-            column.name: np.bincount(
-                table[column.name].reshape(-1), minlength=len(column.names)
-            ).tolist()
-            for column in columns
-            if column.names
-        },
+        counts=counts_of(table, columns),
     )
+    if task.space(recipe) is not None:
+        (folder / PARTIAL / f"{shard.stem()}{DIGESTS}").write_bytes(written.images)
     take_note(folder, record)
     return shard, record
+
+
+def counts_of(table: Table, columns: Sequence[Column]) -> dict[str, list[int]]:
+    """How often each class of each class column occurs, over all objects of a row."""
+    named = [column for column in columns if column.names]
+    return {
+        column.name: np.bincount(
+            table[column.name].reshape(-1), minlength=len(column.names)
+        ).tolist()
+        for column in named
+    }
 
 
 def take_note(folder: Path, record: ShardRecord) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -64,12 +64,45 @@ class ShardRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IndexRecord:
+    """A split that is a list of rows of the stored one.
+
+    Attributes:
+        split: its name.
+        rows: its length.
+        file: the HDF5 file that holds them as dataset "row".
+        digest: SHA-256 of the little-endian uint32 rows, hex.
+        counts: class column -> how often each class occurs in it.
+    """
+
+    split: str
+    rows: int
+    file: FileRecord
+    digest: str
+    counts: dict[str, list[int]]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> IndexRecord:
+        """Back from `dataclasses.asdict`."""
+        return cls(
+            split=str(data["split"]),
+            rows=int(data["rows"]),
+            file=_file(data["file"]),
+            digest=str(data["digest"]),
+            counts={str(name): [int(n) for n in ns] for name, ns in data["counts"].items()},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a dataset folder holds.
 
     Attributes:
         recipe: what the dataset follows from.
         shards: in order of splits and rows.
+        indices: the splits that are lists of rows of the one stored split, if there are any.
+        repeats: partition -> images of its other splits whose pixels its first split has, too;
+            only of sets that are grids of factors.
         extras: the card and the preview.
         versions: releases of this package and of the codecs that wrote the files.
     """
@@ -78,6 +111,8 @@ class Manifest:
     shards: tuple[ShardRecord, ...]
     extras: tuple[FileRecord, ...]
     versions: dict[str, str]
+    indices: tuple[IndexRecord, ...] = ()
+    repeats: dict[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -85,16 +120,24 @@ class Manifest:
         return tasks.get(self.recipe.task).name_of(self.recipe)
 
     def of_split(self, split: str) -> tuple[ShardRecord, ...]:
-        """The shards of one split in order.
+        """The shards that hold one split, in order: all of the stored one's for a list of rows.
 
         Raises:
             InputError: if there is no such split.
         """
         tasks.split_of(self.recipe, split)
-        return tuple(shard for shard in self.shards if shard.split == split)
+        stored = self.shards[0].split if self.index_of(split) else split
+        return tuple(shard for shard in self.shards if shard.split == stored)
+
+    def index_of(self, split: str) -> IndexRecord | None:
+        """The record of a split that is a list of rows, else None."""
+        return next((index for index in self.indices if index.split == split), None)
 
     def counts(self, split: str) -> dict[str, list[int]]:
         """How often each class of each class column occurs in a split."""
+        index = self.index_of(split)
+        if index is not None:
+            return index.counts
         shards = [shard.counts for shard in self.of_split(split)]
         return {
             name: [sum(column) for column in zip(*(counts[name] for counts in shards), strict=True)]
@@ -103,7 +146,10 @@ class Manifest:
 
     def split_digest(self, split: str) -> str:
         """SHA-256 over the array digests of a split's shards: what is in it, whatever the codec."""
-        arrays = [shard.arrays for shard in self.of_split(split)]
+        arrays: list[Any] = [shard.arrays for shard in self.of_split(split)]
+        index = self.index_of(split)
+        if index is not None:
+            arrays = [*arrays, index.digest]
         return hashlib.sha256(_canonical(arrays).encode()).hexdigest()
 
     def digest(self) -> str:
@@ -114,7 +160,7 @@ class Manifest:
 
     def files(self) -> list[FileRecord]:
         """Every file of the folder but the manifest itself."""
-        return [*self.data_files(), *self.extras]
+        return [*self.data_files(), *(index.file for index in self.indices), *self.extras]
 
     def data_files(self) -> list[FileRecord]:
         """The shards, then their mirrors."""
@@ -133,15 +179,25 @@ class Manifest:
             "image_shape": list(task.image_shape(self.recipe)),
             "columns": [dataclasses.asdict(column) for column in task.columns(self.recipe)],
             "splits": [
-                {**dataclasses.asdict(split), "digest": self.split_digest(split.name)}
+                {**_plain_split(split), "digest": self.split_digest(split.name)}
                 for split in task.splits(self.recipe)
             ],
             "shards": [dataclasses.asdict(shard) for shard in self.shards],
             "extras": [dataclasses.asdict(extra) for extra in self.extras],
             "versions": self.versions,
         }
+        if self.indices:
+            data["indices"] = [dataclasses.asdict(index) for index in self.indices]
+        if self.repeats:
+            data["repeats"] = self.repeats
         plain: dict[str, Any] = json.loads(json.dumps(data))  # tuples become lists
         return plain
+
+
+def _plain_split(split: tasks.Split) -> dict[str, Any]:
+    """A split as plain data; without its partition if the dataset is parted in one way only."""
+    plain = dataclasses.asdict(split)
+    return plain if split.partition else {k: v for k, v in plain.items() if k != "partition"}
 
 
 def write(folder: Path, manifest: Manifest) -> None:
@@ -182,6 +238,8 @@ def load(folder: Path) -> Manifest:
             shards=tuple(ShardRecord.from_dict(shard) for shard in data["shards"]),
             extras=tuple(_file(extra) for extra in data["extras"]),
             versions={str(k): str(v) for k, v in data["versions"].items()},
+            indices=tuple(IndexRecord.from_dict(index) for index in data.get("indices", [])),
+            repeats={str(k): int(v) for k, v in data.get("repeats", {}).items()},
         )
         if data["digest"] != manifest.digest() or manifest.as_dict() != data:
             raise DamagedError(f"{path} is damaged: its digests do not fit its contents")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from samediff_stimuli import tasks
+from samediff_stimuli.factor_preview import factor_sheet
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Table
 
@@ -27,16 +28,18 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
 
     Args:
         recipe: the dataset's recipe.
-        fetch: (split, rows) -> (n, height, width, 3) uint8 images.
+        fetch: (split, rows) -> (n, height, width, c) uint8 images.
         tables: (split, n) -> table of the first n rows.
 
     Returns:
-        An RGB picture: a band per split, stimuli of each label side by side.
+        An RGB picture: a band per split, stimuli of each label side by side; of a set that is a
+        grid of factors, a walk along each of them, too.
     """
     task = tasks.get(recipe.task)
-    splits = task.splits(recipe)
-    labels = next(column for column in task.columns(recipe) if column.name == "label").names
-    labels = labels[:MAX_LABELS]
+    splits, space = task.splits(recipe), task.space(recipe)
+    if space is not None:
+        return factor_sheet(space, splits, fetch)
+    labels = task.label_column(recipe).names[:MAX_LABELS]
     per_label = max(1, PER_ROW // len(labels))
     width = 2 * _MARGIN + len(labels) * (per_label * (THUMB + _GAP) + _MARGIN)
     band = 2 * _CAPTION + THUMB + _GAP
@@ -50,7 +53,7 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
         for side, label in enumerate(labels):
             left = _MARGIN + side * (per_label * (THUMB + _GAP) + _MARGIN)
             draw.text((left, top + _CAPTION), label, _INK, font)
-            rows = np.flatnonzero(table["label"] == side)[:per_label].tolist()
+            rows = np.flatnonzero(table[task.label] == side)[:per_label].tolist()
             for place, image in enumerate(fetch(split.name, rows)):
                 thumb = Image.fromarray(image).resize((THUMB, THUMB), Image.Resampling.LANCZOS)
                 corner = (left + place * (THUMB + _GAP), top + 2 * _CAPTION)

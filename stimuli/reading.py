@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samediff_stimuli import tasks
+from samediff_stimuli.indices import read_index
 from samediff_stimuli.manifest import Manifest
-from samediff_stimuli.shards import ShardReader
+from samediff_stimuli.shards import DamagedError, ShardReader
 from samediff_stimuli.table import Table
 
 
 class SplitReader:
     """Rows of one split by number. Pickles; survives fork, spawn and forkserver.
+
+    A split that is a list of rows of the stored one is read through that list.
 
     Args:
         folder: the dataset folder.
@@ -33,23 +37,56 @@ class SplitReader:
         self._readers = [ShardReader(folder / shard.file.path) for shard in shards]
         self._stops = np.cumsum([shard.rows for shard in shards])
         self._starts = self._stops - [shard.rows for shard in shards]
+        self._names = tuple(c.name for c in tasks.get(manifest.recipe.task).columns(manifest.recipe))
         self._columns: dict[str, NDArray[Any]] = {}
-        self._loaded = np.zeros(len(shards), dtype=bool)
+        self._loaded = np.zeros((len(shards), len(self._names)), dtype=bool)
+        self._index = manifest.index_of(split)
+        self._index_path = folder / self._index.file.path if self._index else None
+        self._members: NDArray[np.int64] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the columns."""
-        return self.__dict__ | {"_columns": {}, "_loaded": np.zeros_like(self._loaded)}
+        """Everything but the columns and the list of rows."""
+        fresh = {"_columns": {}, "_loaded": np.zeros_like(self._loaded)}
+        return self.__dict__ | fresh | ({"_members": None} if self._index else {})
 
     def __len__(self) -> int:
         """Number of rows."""
+        if self._index is not None:
+            return self._index.rows
+        return self._n_stored if self._members is None else len(self._members)
+
+    @property
+    def _n_stored(self) -> int:
         return int(self._stops[-1])
+
+    @property
+    def stored(self) -> NDArray[np.int64]:
+        """(n,) int64: for each row of the split, the row of the stored split that it is."""
+        if self._members is None and self._index is not None and self._index_path is not None:
+            members = read_index(self._index_path, self._index.rows)
+            if members.min() < 0 or members.max() >= self._n_stored:
+                raise DamagedError(f"{self._index_path}: a row that the dataset does not have")
+            self._members = members
+        return np.arange(self._n_stored) if self._members is None else self._members
+
+    def keep(self, members: NDArray[np.int64]) -> None:
+        """Read the split through a list of its own rows from now on.
+
+        Args:
+            members: (n,) int64 rows of the split as it is now.
+        """
+        self._members = self.stored[members]
+        self._index = None
 
     @property
     def table(self) -> Table:
         """All columns of all rows, without images."""
-        for shard in np.flatnonzero(~self._loaded).tolist():
-            self._load(shard)
-        columns = {name: values.view() for name, values in self._columns.items()}
+        for shard in np.flatnonzero(~self._loaded.all(axis=1)).tolist():
+            self._load(shard, self._names)
+        columns = {name: self._columns[name].view() for name in self._names}
+        if self._index is not None or self._members is not None:
+            columns = {name: values[self.stored] for name, values in columns.items()}
+            columns["index"] = np.arange(len(self), dtype=columns["index"].dtype)
         for values in columns.values():
             values.flags.writeable = False
         return Table(columns)
@@ -72,7 +109,7 @@ class SplitReader:
         return rows
 
     def images(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        """(n, height, width, 3) uint8 images of some rows."""
+        """(n, height, width, c) uint8 images of some rows."""
         rows = self.checked(indices)
         out = np.empty((len(rows), *self._readers[0].image_shape), dtype=np.uint8)
         self.read_into(rows, out)
@@ -83,7 +120,7 @@ class SplitReader:
 
         Args:
             rows: (n,) from `checked`.
-            out: (n, height, width, 3) uint8, C-contiguous.
+            out: (n, height, width, c) uint8, C-contiguous.
         """
         which, local = self._locate(rows)
         flat = out.reshape(len(out), int(np.prod(out.shape[1:])))
@@ -93,21 +130,30 @@ class SplitReader:
     def values(self, names: Sequence[str], rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Some columns of some rows, loading only the shards that hold them."""
         which, _ = self._locate(rows)
-        if not self._loaded[which].all():
-            for shard in np.unique(which[~self._loaded[which]]).tolist():
-                self._load(shard)
-        return {name: self._columns[name][rows] for name in names}
+        numbers = [self._names.index(name) for name in names]
+        lacking = ~self._loaded[np.ix_(which, numbers)].all(axis=1)
+        for shard in np.unique(which[lacking]).tolist():
+            self._load(shard, names)
+        values = {name: self._columns[name][self._at(rows)] for name in names}
+        if "index" in values:
+            values["index"] = rows.astype(values["index"].dtype)
+        return values
 
-    def _load(self, shard: int) -> None:
-        """Copy a shard's columns to where all rows' are."""
-        table = self._readers[shard].table
-        for name, values in table.items():
+    def _load(self, shard: int, names: Sequence[str]) -> None:
+        """Copy some columns of a shard to where all rows' are."""
+        for name, values in self._readers[shard].columns(names).items():
             if name not in self._columns:
-                whole = np.empty((len(self), *values.shape[1:]), dtype=values.dtype)
+                whole = np.empty((self._n_stored, *values.shape[1:]), dtype=values.dtype)
                 self._columns.setdefault(name, whole)  # atomic: all threads fill one array
             self._columns[name][self._starts[shard] : self._stops[shard]] = values
-        self._loaded[shard] = True
+            self._loaded[shard, self._names.index(name)] = True
+
+    def _at(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The stored rows that rows of the split are."""
+        direct = self._index is None and self._members is None
+        return rows if direct else self.stored[rows]
 
     def _locate(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        which = np.searchsorted(self._stops, rows, side="right")
-        return which, rows - self._starts[which]
+        stored = self._at(rows)
+        which = np.searchsorted(self._stops, stored, side="right")
+        return which, stored - self._starts[which]

@@ -12,10 +12,10 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import h5py
 import numpy as np
@@ -26,10 +26,15 @@ from samediff_stimuli import codec
 from samediff_stimuli.table import Column, Table
 
 IMAGE = "image"
+PLACES = "places"  # attribute of the images of a long shard: each one's offset and size
 LIBVER = ("v110", "v110")  # pinned: the same bytes from every HDF5 library that can write it
 _MAX_PIXELS = 1 << 26
 _NOT_DAMAGE = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ENOMEM)
+_LONG = 2000  # rows above which a shard lists the places of its images: HDF5 is slow to say
 _GROWTH = 1 << 24  # bytes by which a file in the making grows
+
+
+_Found = TypeVar("_Found")
 
 
 class DamagedError(Exception):
@@ -45,11 +50,13 @@ class Written:
         sha256: of the file, hex.
         arrays: column name -> digest of the decoded array, hex; see `array_digest`,
             `ImagesDigest`.
+        images: XXH3-128 of each image in order, 16 bytes each.
     """
 
     n_bytes: int
     sha256: str
     arrays: dict[str, str]
+    images: bytes
 
 
 class ImagesDigest:
@@ -57,15 +64,15 @@ class ImagesDigest:
 
     def __init__(self) -> None:
         """Start with no image."""
-        self._state = hashlib.sha256()
+        self.each = bytearray()
 
     def update(self, image: NDArray[np.uint8]) -> None:
-        """Add one (height, width, 3) uint8 image."""
-        self._state.update(image_digest(image))
+        """Add one (height, width, c) uint8 image."""
+        self.each += image_digest(image)
 
     def hexdigest(self) -> str:
         """64 hex digits."""
-        return self._state.hexdigest()
+        return hashlib.sha256(self.each).hexdigest()
 
 
 def image_digest(image: NDArray[np.uint8]) -> bytes:
@@ -99,9 +106,9 @@ def write_shard(
         path: where the shard goes; its folder exists.
         table: all columns but the image.
         columns: their declarations, for the class names.
-        images: (height, width, 3) uint8 images, one for each row of the table; each is used up
+        images: (height, width, c) uint8 images, one for each row of the table; each is used up
             before the next is asked for.
-        image_shape: (height, width, 3).
+        image_shape: (height, width, c).
         about: file attributes: recipe, split, first row.
 
     Returns:
@@ -118,7 +125,8 @@ def write_shard(
     finally:
         temporary.unlink(missing_ok=True)
     arrays = {name: array_digest(values) for name, values in table.items()}
-    return Written(len(data), hashlib.sha256(data).hexdigest(), arrays | {IMAGE: digest})
+    arrays[IMAGE] = digest.hexdigest()
+    return Written(len(data), hashlib.sha256(data).hexdigest(), arrays, bytes(digest.each))
 
 
 def _file_image(
@@ -127,7 +135,7 @@ def _file_image(
     images: Iterable[NDArray[np.uint8]],
     image_shape: tuple[int, int, int],
     about: dict[str, Any],
-) -> tuple[bytes, str]:
+) -> tuple[bytes, ImagesDigest]:
     """The bytes of the HDF5 file, made in memory, and the digest of the images."""
     digest = ImagesDigest()
     memory = {"driver": "core", "backing_store": False, "block_size": _GROWTH}
@@ -145,20 +153,32 @@ def _file_image(
         for row, image in enumerate(images):
             digest.update(image)
             data.id.write_direct_chunk((row, 0, 0, 0), codec.deflate(image))
+        if table.n_rows > _LONG:
+            data.attrs[PLACES] = _places(data)
         for column in columns:
-            data = file.create_dataset(column.name, data=table[column.name], track_times=False)
-            data.attrs["about"] = column.about
+            values = file.create_dataset(column.name, data=table[column.name], track_times=False)
+            values.attrs["about"] = column.about
             if column.names:
-                data.attrs["names"] = json.dumps(column.names)
+                values.attrs["names"] = json.dumps(column.names)
         file.flush()
-        return file.id.get_file_image(), digest.hexdigest()
+        return file.id.get_file_image(), digest
+
+
+def _places(images: h5py.Dataset) -> NDArray[np.int64]:
+    """(n, 2) int64 offset and size of each image's bytes in the file."""
+    places = np.zeros((len(images), 2), dtype=np.int64)
+
+    def note(chunk: Any) -> None:
+        places[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
+
+    images.id.chunk_iter(note)
+    return places
 
 
 class _Opened(NamedTuple):
     """What a reader knows of its file once it is open."""
 
-    table: Table
-    places: list[tuple[int, int]]  # offset and size of each image's bytes
+    places: NDArray[np.int64]  # (n, 2) offset and size of each image's bytes
     image_shape: tuple[int, int, int]
     file: int
 
@@ -188,11 +208,24 @@ class ShardReader:
     @property
     def table(self) -> Table:
         """All columns but the image."""
-        return self._open().table
+        if "_table" not in self.__dict__:
+            self._open()
+            self.__dict__["_table"] = self._read(_columns)
+        table: Table = self.__dict__["_table"]
+        return table
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self._open().places)
+
+    def columns(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Some columns, without the others."""
+        return self._read(lambda file, path: {name: file[name][()] for name in names})
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, 3)."""
+        """(height, width, c)."""
         return self._open().image_shape
 
     def read_into(self, rows: Iterable[int], out: NDArray[np.uint8]) -> None:
@@ -200,7 +233,7 @@ class ShardReader:
 
         Args:
             rows: row numbers within the shard.
-            out: (n, height, width, 3) uint8, C-contiguous.
+            out: (n, height, width, c) uint8, C-contiguous.
         """
         for target, row in zip(out.reshape(len(out), -1), rows, strict=True):
             self.read_one(row, target)
@@ -210,10 +243,10 @@ class ShardReader:
 
         Args:
             row: row number within the shard.
-            out: (height * width * 3,) uint8, C-contiguous.
+            out: (height * width * c,) uint8, C-contiguous.
         """
         opened = self._open()
-        offset, size = opened.places[row]
+        offset, size = opened.places[row].tolist()
         if not codec.inflate_into(os.pread(opened.file, size, offset), out):
             raise DamagedError(f"{self.path}: the image of row {row} is damaged")
 
@@ -222,37 +255,40 @@ class ShardReader:
         opened: _Opened | None = self.__dict__.get("_opened")
         if opened is not None:
             return opened
-        try:
-            with h5py.File(self.path, "r") as file:
-                found = _load(file, self.path)
-        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-            if getattr(error, "errno", None) in _NOT_DAMAGE:
-                raise
-            reason = str(error).splitlines()[0]
-            raise DamagedError(f"{self.path} is not a readable shard: {reason}") from error
+        found = self._read(_load)
         opened = self.__dict__.setdefault("_opened", found)  # atomic: another thread may be first
         if opened is not found:
             os.close(found.file)
         return opened
 
+    def _read(self, what: Callable[[h5py.File, Path], _Found]) -> _Found:
+        """What a function finds in the file."""
+        try:
+            with h5py.File(self.path, "r") as file:
+                return what(file, self.path)
+        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+            if getattr(error, "errno", None) in _NOT_DAMAGE:
+                raise
+            reason = str(error).splitlines()[0]
+            raise DamagedError(f"{self.path} is not a readable shard: {reason}") from error
+
+
+def _columns(file: h5py.File, path: Path) -> Table:
+    return Table({name: data[()] for name, data in file.items() if name != IMAGE})
+
 
 def _load(file: h5py.File, path: Path) -> _Opened:
-    """Take the image places and all columns; refuse what no shard of ours looks like."""
+    """Take the places of the images; refuse what no shard of ours looks like."""
     images = file[IMAGE]
     n, *shape = images.shape
     one_each = images.chunks == (1, *shape) and images.dtype == np.uint8 and len(shape) == 3
     if not one_each or images.compression != "gzip" or int(np.prod(shape)) > _MAX_PIXELS:
         raise ValueError("its image dataset is not uint8, gzip, one image a chunk")
-    places = np.zeros((n, 2), dtype=np.int64)
-
-    def note(chunk: Any) -> None:
-        places[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
-
-    images.id.chunk_iter(note)
+    places = images.attrs[PLACES] if PLACES in images.attrs else _places(images)
+    if places.shape != (n, 2) or places.dtype != np.int64:
+        raise ValueError(f"its attribute {PLACES!r} does not fit its images")
     end = int(places.sum(axis=1).max(initial=0))
-    if (places[:, 1] <= 0).any() or end > os.path.getsize(path):
+    if (places[:, 1] <= 0).any() or (places[:, 0] < 0).any() or end > os.path.getsize(path):
         raise ValueError("it is cut short")
-    table = Table({name: data[()] for name, data in file.items() if name != IMAGE})
-    pairs = [(offset, size) for offset, size in places.tolist()]
     height, width, channels = shape
-    return _Opened(table, pairs, (height, width, channels), os.open(path, os.O_RDONLY))
+    return _Opened(places, (height, width, channels), os.open(path, os.O_RDONLY))

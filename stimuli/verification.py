@@ -10,6 +10,7 @@ import numpy as np
 
 from samediff_stimuli import rng, tasks
 from samediff_stimuli.engine import record_of
+from samediff_stimuli.indices import index_digest, read_index
 from samediff_stimuli.manifest import Manifest, ShardRecord, load
 from samediff_stimuli.recipe import FORMAT_VERSION, Recipe
 from samediff_stimuli.shards import (
@@ -48,6 +49,8 @@ def verify(
     everything: bool = False,
     on_rows: Callable[[int], None] = lambda rows: None,
     objects: Path | str | None = None,
+    archive: Path | str | None = None,
+    split_labels: Path | str | None = None,
 ) -> Report:
     """Check a dataset folder against its manifest and its recipe.
 
@@ -58,15 +61,19 @@ def verify(
         everything: make every row anew, not a sample of 64 a split.
         on_rows: told the number of rows of each shard as it is checked.
         objects: the pictures that a naturalistic set was made of, if they are at hand.
+        archive: the published file that a factor set was read from, if it is at hand.
+        split_labels: the label files that a factor set was split by, if they are at hand.
 
     Raises:
-        InputError: if the folder is no dataset, or the objects are not the dataset's.
+        InputError: if the folder is no dataset, or what it was made from is something else.
         DamagedError: if its manifest is damaged.
     """
     manifest = load(folder)
-    if objects is not None:
-        manifest = replace(manifest, recipe=tasks.with_objects(manifest.recipe, str(objects)))
-    problems = list(_file_problems(folder, manifest))
+    places = {"objects": objects, "archive": archive, "split_labels": split_labels}
+    given = {name: str(place) for name, place in places.items() if place is not None}
+    if given:
+        manifest = replace(manifest, recipe=tasks.at_hand(manifest.recipe, given))
+    problems = [*_file_problems(folder, manifest), *_index_problems(folder, manifest)]
     decoded = remade = 0
     wanted = _wanted(manifest, everything)
     for shard in manifest.shards:
@@ -89,7 +96,7 @@ def verify(
 
 def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
     listed = {file.path for file in manifest.files()}
-    for top in ("hdf5", "data"):
+    for top in ("hdf5", "data", "splits"):
         for path in sorted((folder / top).rglob("*")):
             if path.is_file() and path.relative_to(folder).as_posix() not in listed:
                 yield f"{path}: the manifest does not list this file"
@@ -106,12 +113,30 @@ def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{path}: SHA-256 {found.sha256[:12]}, the manifest says {file.sha256[:12]}"
 
 
+def _index_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Compare the lists of rows with their digests, and with what the recipe gives."""
+    task = tasks.get(manifest.recipe.task)
+    for index in manifest.indices:
+        path = folder / index.file.path
+        try:
+            rows = read_index(path, index.rows)
+        except DamagedError as error:
+            yield str(error)
+            continue
+        if index_digest(rows) != index.digest:
+            yield f"{path}: its rows do not have the digest that the manifest gives"
+            continue
+        listed = task.members(manifest.recipe, index.split) if task.members else None
+        if listed is not None and not np.array_equal(rows, listed):
+            yield f"{path}: its rows are not what the recipe gives"
+
+
 def _wanted(manifest: Manifest, everything: bool) -> dict[str, np.ndarray]:
     """Rows to make anew in each split, increasing."""
     wanted = {}
     task = tasks.get(manifest.recipe.task)
     unmade = task.missing(manifest.recipe) is not None
-    for split in task.splits(manifest.recipe):
+    for split in task.stored_splits(manifest.recipe):
         if unmade:
             wanted[split.name] = np.arange(0)
         elif everything or split.rows <= SAMPLE:
@@ -131,8 +156,8 @@ def _shard_problems(
     reader = ShardReader(path)
     task = tasks.get(recipe.task)
     shape = task.image_shape(recipe)
-    if reader.table.n_rows != shard.rows or reader.image_shape != shape:
-        yield f"{path}: {reader.table.n_rows} rows of {reader.image_shape}, not {shard.rows}"
+    if reader.n_rows != shard.rows or reader.image_shape != shape:
+        yield f"{path}: {reader.n_rows} rows of {reader.image_shape}, not {shard.rows}"
         return
     new = task.design(recipe, shard.split, shard.start, shard.start + shard.rows)
     digest = ImagesDigest()

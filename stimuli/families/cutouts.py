@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from samediff_stimuli import fixed
 from samediff_stimuli.families import WHITE, Sprite
@@ -227,6 +226,8 @@ def _ground(rgb: NDArray[np.uint8], name: str) -> NDArray[np.bool_]:
         raise InputError(
             f"objects: {name} has neither transparency nor a white border; cut its object out"
         )
+    from scipy import ndimage  # slow to import
+
     parts, _ = ndimage.label(white)
     edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
     return np.isin(parts, np.setdiff1d(edge, [0]))

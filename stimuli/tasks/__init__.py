@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samediff_stimuli.factors import FactorSpace
 from samediff_stimuli.recipe import FORMAT_VERSION, InputError, Options, Recipe
 from samediff_stimuli.table import Column, Table, concatenate
 
@@ -30,12 +31,14 @@ class Split:
         rows: number of stimuli, >= 1.
         about: one line for the card: what is in it, what is held out.
         held_out: whether train's predicate rejects every row of it.
+        partition: splits of one partition share no stimulus; a dataset may be parted in many ways.
     """
 
     name: str
     rows: int
     about: str
     held_out: bool = False
+    partition: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,14 +52,14 @@ class Task:
         source: citation key of the paper, a key of `cards.citations`; "" for images that this
             package did not make.
         options: the dataclass of this task's options.
-        columns: recipe -> declared columns, `index` and `label` among them.
+        columns: recipe -> declared columns, `index` and the label among them.
         group: rows come in matched groups of this many; split sizes are multiples of it.
         variants: options of the paper's own variants, by name; goldens and contract tests use them.
         name_of: recipe -> config and folder name, e.g. "rmts-p16".
-        image_shape: recipe -> (height, width, 3).
+        image_shape: recipe -> (height, width, channels), 1 or 3 channels.
         splits: recipe -> its splits, in order; raises InputError if they cannot be made.
         design: (recipe, split, start, stop) -> table of rows [start, stop).
-        paint: (recipe, split, table) -> each (height, width, 3) uint8 image in turn; an image is
+        paint: (recipe, split, table) -> each (height, width, c) uint8 image in turn; an image is
             good only until the next is asked for.
         instances: (recipe, split, table) -> (n, height, width) uint8; 0 background, j for object
             j - 1.
@@ -65,10 +68,17 @@ class Task:
         stimulus: (recipe, row) -> hashable identity of a scene, up to jitter and noise.
         departures: the card's list of deliberate departures from the paper's set.
         limits: what the card warns of, besides what holds for every set.
-        license: of the images, as the Hub spells it; "unknown" if they show what users bring.
+        license: recipe -> of the images, as the Hub spells it; "unknown" if they show what users
+            bring.
         missing: recipe -> why its stimuli cannot be painted here, or None if they can; `design`
             works all the same.
-        shard_rows: recipe -> most rows of a shard, or None for the usual number.
+        shard_rows: recipe -> rows of a shard, or None for the usual number.
+        label: the column that says what an image shows: the class to tell.
+        space: recipe -> the factors that the set is a grid of, or None.
+        stored: recipe -> the splits whose rows are on disk; the others are lists of their rows.
+        members: (recipe, split) -> (n,) int64 rows of the first stored split, for one that is not
+            stored itself; None if what lists them is not at hand.
+        sections: recipe -> more of the card: text by heading.
     """
 
     name: str
@@ -90,14 +100,27 @@ class Task:
     stimulus: Callable[[Recipe, Mapping[str, Any]], tuple[object, ...]]
     departures: tuple[str, ...]
     limits: tuple[str, ...] = ()
-    license: str = "cc-by-4.0"
+    license: Callable[[Recipe], str] = lambda recipe: "cc-by-4.0"
     missing: Callable[[Recipe], str | None] = lambda recipe: None
     shard_rows: Callable[[Recipe], int | None] = lambda recipe: None
+    label: str = "label"
+    space: Callable[[Recipe], FactorSpace | None] = lambda recipe: None
+    stored: Callable[[Recipe], tuple[Split, ...]] | None = None
+    members: Callable[[Recipe, str], NDArray[np.int64] | None] | None = None
+    sections: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
+
+    def stored_splits(self, recipe: Recipe) -> tuple[Split, ...]:
+        """The splits whose rows are on disk, in order."""
+        return self.splits(recipe) if self.stored is None else self.stored(recipe)
+
+    def label_column(self, recipe: Recipe) -> Column:
+        """The declaration of the label."""
+        return next(column for column in self.columns(recipe) if column.name == self.label)
 
     def render(
         self, recipe: Recipe, split: str, table: Table, out: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8]:
-        """The images of a table's rows: (n, height, width, 3) uint8, in `out` if it is given."""
+        """The images of a table's rows: (n, height, width, c) uint8, in `out` if it is given."""
         shape = (table.n_rows, *self.image_shape(recipe))
         images = np.empty(shape, dtype=np.uint8) if out is None else out
         for image, painted in zip(images, self.paint(recipe, split, table), strict=True):
@@ -169,18 +192,23 @@ def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
     return make_recipe(str(data["task"]), data["seed"], cls(**values))
 
 
-def with_objects(recipe: Recipe, folder: str) -> Recipe:
-    """The same recipe with its pictures of objects at hand.
+def at_hand(recipe: Recipe, places: Mapping[str, str]) -> Recipe:
+    """The same recipe, told where what it is made from lies.
+
+    Args:
+        recipe: of a finished dataset.
+        places: local option -> path, e.g. "objects", "archive", "split_labels".
 
     Raises:
-        InputError: if the recipe has none, or the folder holds others.
+        InputError: if the recipe is not made from such, or other things lie there.
     """
-    if "objects" not in {field.name for field in dataclasses.fields(recipe.options)}:
-        raise InputError(
-            f"objects {folder!r}: {recipe.task!r} is not made of pictures; leave it out"
-        )
+    specs = dataclasses.fields(recipe.options)
+    local = {spec.name for spec in specs if spec.metadata.get("local")}
+    for name, place in places.items():
+        if name not in local:
+            raise InputError(f"{name} {place!r}: {recipe.task!r} is made from none; leave it out")
     options: Any = recipe.options
-    return dataclasses.replace(recipe, options=dataclasses.replace(options, objects=folder))
+    return dataclasses.replace(recipe, options=dataclasses.replace(options, **places))
 
 
 def split_of(recipe: Recipe, name: str) -> Split:
@@ -227,7 +255,7 @@ def render(recipe: Recipe, split: str, rows: Sequence[int] | slice) -> NDArray[n
     """The images of some rows of a split, made without making any others.
 
     Returns:
-        (n, height, width, 3) uint8 in [0, 255].
+        (n, height, width, c) uint8 in [0, 255]; c is 3, or 1 for binary images.
 
     Raises:
         InputError: a row that the split does not have.

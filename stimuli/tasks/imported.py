@@ -19,6 +19,7 @@ from samediff_stimuli.tasks import Split, Task
 
 MAX_CLASSES = 1 << 16
 _SHARD_BYTES = 1 << 28  # decoded images in a shard, so that memory stays flat for large images
+_SHARD_ROWS = 1600
 _FILES_ARE_GONE = "their files are not at hand; import the folder again to compare"
 
 
@@ -220,7 +221,7 @@ def contains(recipe: Recipe, split: str, row: Mapping[str, Any]) -> bool:
 def shard_rows(recipe: Recipe) -> int:
     """Fewer rows the larger the images."""
     height, width, channels = image_shape(recipe)
-    return max(1, _SHARD_BYTES // (height * width * channels))
+    return min(_SHARD_ROWS, max(1, _SHARD_BYTES // (height * width * channels)))
 
 
 TASK = Task(

@@ -90,7 +90,7 @@ TASK = dataclasses.replace(
     _SET,
     name_of=name_of,
     missing=missing,
-    license="unknown",
+    license=lambda recipe: "unknown",
     limits=(
         "Pictures differ in ink and brightness as they do: the fewer objects a split has, the more "
         "such sums may say of the label; `samediff-stimuli audit` measures how much.",

@@ -1,0 +1,151 @@
+"""A split of a factor set as a PyTorch dataset: images, and the level of every factor."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samediff_stimuli import tasks
+from samediff_stimuli.factor_task import GRID
+from samediff_stimuli.factors import Levels, Rows
+from samediff_stimuli.loaders.dataset import Sample, StimulusDataset
+from samediff_stimuli.manifest import load
+from samediff_stimuli.recipe import InputError, Recipe
+
+_PARTS = ("train", "test")
+_DERIVED = ("grid", "levels", "_places")  # made again where they are asked for
+
+
+class FactorDataset(StimulusDataset):
+    """One split of a factor set.
+
+    An item is `(image, targets)`: image (c, height, width) uint8 in channels-last memory, targets
+    (n_factors,) float32 in [0, 1], each level over the largest one (Schott et al. 2021). `batch`
+    gives images (m, c, height, width) and targets (m, n_factors), for positions such as those of
+    `factor_samplers`; `labels` and `table` hold what they do for any dataset.
+
+    The dataset pickles, and may be used before and after fork, spawn or forkserver, like its base.
+
+    Args:
+        path: the dataset folder.
+        split: split name, e.g. "extrapolation_train"; "train" or "test" with `hold_out`.
+        hold_out: a split of one's own, e.g. "scale>=4 & shape=='heart'": what is true of test and
+            false of train. Images that show the same are dropped, merged or kept as the dataset's
+            recipe says, so that it is the split that `generate --hold-out` makes.
+        transform: applied to each image tensor.
+
+    Attributes:
+        space: the factors, in the order of the targets.
+        grid: (n,) int64: the row of the grid that each item shows.
+        levels: (n, n_factors) int64 levels of all items.
+
+    Raises:
+        InputError: no dataset there, one without factors, no such split, or an expression that is
+            not legal, or leaves a part empty.
+        DamagedError: the manifest, or later a shard, is damaged.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        split: str,
+        *,
+        hold_out: str | None = None,
+        transform: Callable[[Tensor], Any] | None = None,
+    ) -> None:
+        """Read the manifest, and find the rows that are held out."""
+        recipe = load(Path(path)).recipe
+        task = tasks.get(recipe.task)
+        space = task.space(recipe)
+        if space is None:
+            raise InputError(f"{path} holds {recipe.task!r}, without factors; use StimulusDataset")
+        if hold_out is None:
+            super().__init__(path, split, transform=transform)
+        else:
+            if split not in _PARTS:
+                raise InputError(f"split {split!r} is not legal with hold_out; legal: train, test")
+            if not _stores_grid(task, recipe):
+                raise InputError(
+                    f"hold_out is not possible: {path} stores train and test by themselves, not "
+                    "the whole grid; generate it without --materialize"
+                )
+            super().__init__(path, GRID, transform=transform)
+            self._reader.keep(_members(task, recipe, split, hold_out))
+        self.space = space
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle nothing that follows from the rest."""
+        return {name: value for name, value in self.__dict__.items() if name not in _DERIVED}
+
+    @cached_property
+    def grid(self) -> Rows:
+        """See the class; made when first asked for."""
+        if _stores_grid(tasks.get(self.recipe.task), self.recipe):
+            return self._reader.stored
+        return self.table["row"].astype(np.int64)
+
+    @cached_property
+    def levels(self) -> Levels:
+        """See the class; made when first asked for."""
+        return self.space.levels(self.grid)
+
+    def rows_of(self, grid_rows: Sequence[int] | Rows) -> NDArray[np.int64]:
+        """Where this split shows some rows of the grid.
+
+        Args:
+            grid_rows: (m,) rows of the grid.
+
+        Returns:
+            (m,) int64 positions in this split, -1 for what it does not hold.
+
+        Raises:
+            InputError: a row outside the grid.
+        """
+        rows = np.asarray(grid_rows, dtype=np.int64)
+        if rows.size and not 0 <= int(rows.min()) <= int(rows.max()) < len(self.space):
+            raise InputError(f"grid_rows out of range; legal: 0 .. {len(self.space) - 1}")
+        return self._places[rows]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
+        """Several items at once; the images are views of one batch."""
+        images, values = self._read(indices)
+        pictures = [image if self.transform is None else self.transform(image) for image in images]
+        return list(zip(pictures, values[self.label], strict=True))
+
+    @cached_property
+    def _places(self) -> NDArray[np.int64]:
+        """(len(space),) int64: the position of each row of the grid, or -1."""
+        places = np.full(len(self.space), -1, dtype=np.int64)
+        places[self.grid] = np.arange(len(self.grid))
+        return places
+
+    def _read(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Images (m, c, height, width) uint8 and, for labels, targets (m, n_factors) float32."""
+        rows = self._reader.checked(indices)
+        images = self._buffers.take(len(rows))
+        self._reader.read_into(rows, images.numpy())
+        targets = self.space.normalised(self.space.levels(self.grid[rows]))
+        return images.permute(0, 3, 1, 2), {self.label: torch.from_numpy(targets).float()}
+
+
+def _stores_grid(task: tasks.Task, recipe: Recipe) -> bool:
+    return task.stored_splits(recipe)[0].name == GRID
+
+
+def _members(task: tasks.Task, recipe: Recipe, split: str, text: str) -> Rows:
+    """(n,) int64 rows of the grid that a part of a split of one's own consists of."""
+    ours: dict[str, Any] = {"variant": "all", "labelled": (), "labelled_rows": ()}
+    options: Any = recipe.options
+    options = dataclasses.replace(options, hold_out=text, labelled_content="", **ours)
+    own = tasks.make_recipe(task.name, recipe.seed, options)  # refuses empty parts
+    members = None if task.members is None else task.members(own, split)
+    assert members is not None  # only label files can be missing, and these are left out
+    return members

@@ -1,0 +1,143 @@
+"""Options of the sets that are grids of factors: where the images come from, how rows are split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from samediff_stimuli.factors import FactorSpace, label_files, official
+from samediff_stimuli.factors.expression import parse
+from samediff_stimuli.factors.holding import KINDS
+from samediff_stimuli.recipe import InputError, Options, derived, local_option, option
+
+VARIANTS = ("random", *KINDS)
+Source = Literal["procedural", "official"]
+Variant = Literal["all", "random", "composition", "interpolation", "extrapolation"]
+Twins = Literal["drop", "merge", "keep"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorOptions(Options):
+    """Options of a factor set; each set's own class names its space.
+
+    Raises:
+        InputError: for a value outside its range, options that do not go together, an archive or
+            label files that are not what they should be.
+    """
+
+    space: ClassVar[FactorSpace]
+
+    source: Source = option("procedural", "who made the images: this package, or an archive")
+    archive: str | None = local_option("the published file, for --source official")
+    archive_name: str = derived("which published file it is", "")
+    variant: Variant = option("all", "how train and test are split; 'all' gives the four of them")
+    hold_out: str | None = option(
+        None, "a split of your own: what is true of test, e.g. \"scale>=4 & shape=='heart'\""
+    )
+    train_percent: int = option(30, "images of the random split that are for training, in per cent")
+    twins: Twins | None = option(
+        None, "images that show the same: drop the later one, put both in one part, or keep all"
+    )
+    split_labels: str | None = local_option(
+        "folder of the benchmark's NAME_VARIANT_PART_labels.npz, to split as it does"
+    )
+    labelled: tuple[str, ...] = derived("splits of the label files", ())
+    labelled_rows: tuple[int, ...] = derived("images of each of them", ())
+    labelled_content: str = derived("SHA-256 over their rows", "")
+    materialize: bool = option(False, "store train and test by themselves, as the Hub shows them")
+
+    def __post_init__(self) -> None:
+        """Resolve defaults, look at files, and check every range."""
+        legal = {"source": ("procedural", "official"), "variant": ("all", *VARIANTS)}
+        legal["twins"] = ("drop", "merge", "keep")
+        for name, values in legal.items():
+            value = getattr(self, name)
+            if value not in values and not (name == "twins" and value is None):
+                raise InputError(f"{name} {value!r} is not legal; legal: {', '.join(values)}")
+        if type(self.train_percent) is not int or not 1 <= self.train_percent <= 99:
+            raise InputError(f"train_percent {self.train_percent} is out of range; legal: 1 .. 99")
+        labelled = bool(self.labelled) or self.split_labels is not None
+        if self.twins is None:
+            object.__setattr__(self, "twins", "keep" if labelled else "drop")
+        self._check_archive()
+        self._check_split_labels()
+        if labelled and self.twins == "merge":
+            raise InputError("twins 'merge' is not possible with split_labels; legal: drop, keep")
+        if self.hold_out is not None:
+            if self.variant != "all" or self.labelled:
+                other = "variant" if self.variant != "all" else "split_labels"
+                raise InputError(f"hold_out and {other} are two ways to split; give one")
+            parse(self.hold_out, self.space)
+        if self.materialize and len(self.partitions) > 1:
+            raise InputError(
+                "materialize takes one variant, or hold_out: else every image is stored "
+                f"{len(self.partitions)} times; legal: {', '.join(self.partitions)}"
+            )
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """The ways in which the set is split into train and test."""
+        if self.hold_out is not None:
+            return ("hold_out",)
+        if self.labelled:
+            return tuple(dict.fromkeys(name.rsplit("_", 1)[0] for name in self.labelled))
+        return VARIANTS if self.variant == "all" else (self.variant,)
+
+    def _check_archive(self) -> None:
+        if self.source == "procedural":
+            if self.archive is not None or self.archive_name:
+                raise InputError("archive is for source 'official'; give --source official, too")
+            return
+        if self.archive is None:
+            if not self.archive_name:
+                raise InputError(
+                    f"source 'official' needs --archive FILE; 'samediff-stimuli download "
+                    f"{self.space.name}' fetches it"
+                )
+            official.published(self.space.name, self.archive_name)
+            return
+        path = Path(self.archive).absolute()  # workers may have been started elsewhere
+        found = official.identify_once(path, self.space)
+        if self.archive_name not in ("", found.name):
+            raise InputError(f"archive {self.archive!r} is {found.name}, not {self.archive_name}")
+        object.__setattr__(self, "archive", str(path))
+        object.__setattr__(self, "archive_name", found.name)
+
+    def _check_split_labels(self) -> None:
+        if self.split_labels is None:
+            if len(self.labelled) != len(self.labelled_rows) or bool(self.labelled) != bool(
+                self.labelled_content
+            ):
+                raise InputError("labelled, labelled_rows and labelled_content go together")
+            return
+        folder = str(Path(self.split_labels).absolute())
+        wanted = VARIANTS if self.variant == "all" else (self.variant,)
+        found = label_files.read(folder, self.space, wanted, drop=self.twins == "drop")
+        content = label_files.content(found)
+        if self.labelled_content not in ("", content):
+            raise InputError(f"split_labels {self.split_labels!r} are not those of the recipe")
+        object.__setattr__(self, "split_labels", folder)
+        object.__setattr__(self, "labelled", tuple(found))
+        object.__setattr__(self, "labelled_rows", tuple(map(len, found.values())))
+        object.__setattr__(self, "labelled_content", content)
+
+    def tag(self) -> str:
+        """What names a dataset of these options, after the task's name."""
+        words = ["procedural" if self.source == "procedural" else "official"]
+        if self.archive_name and self.archive_name != self.space.name:
+            words.append(self.archive_name.removeprefix(f"{self.space.name}_"))
+        if self.variant != "all":
+            words.append(self.variant)
+        if self.hold_out is not None:
+            words.append(f"held-{hashlib.sha256(self.hold_out.encode()).hexdigest()[:8]}")
+        if self.labelled:
+            words.append(f"labels-{self.labelled_content[:8]}")
+        if self.twins != ("keep" if self.labelled else "drop"):
+            words.append(f"twins-{self.twins}")
+        if self.train_percent != 30:
+            words.append(f"train{self.train_percent}")
+        if self.materialize:
+            words.append("materialized")
+        return "-".join(words)

@@ -1,0 +1,83 @@
+"""The contact sheet of a factor set: a walk along each factor, then some images of every split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from samediff_stimuli.factors import FactorSpace, Levels
+from samediff_stimuli.tasks import Split
+
+COLUMNS = 16
+_THUMB, _GAP, _MARGIN, _CAPTION = 80, 4, 14, 18  # pixels
+_INK, _GROUND = (40, 40, 40), (236, 236, 236)
+
+Fetch = Callable[[str, list[int]], NDArray[np.uint8]]
+
+
+def factor_sheet(space: FactorSpace, splits: tuple[Split, ...], fetch: Fetch) -> Image.Image:
+    """The sheet of a set.
+
+    Args:
+        space: its factors.
+        splits: all of its splits.
+        fetch: (split, rows) -> (n, height, width, c) uint8 images.
+
+    Returns:
+        An RGB picture: a captioned line of images for each factor, if the grid is a split, and for
+        each split.
+    """
+    lines = []
+    if any(split.name == "grid" for split in splits):
+        for name in space.names:
+            shown, levels = walk(space, name)
+            values = space.factor(name).values
+            ends = f"{_text(values[shown[0]])} .. {_text(values[shown[-1]])}"
+            lines.append((f"{name}: {ends}", "grid", space.rows(levels).tolist()))
+    for split in splits:
+        rows = np.linspace(0, split.rows - 1, min(COLUMNS, split.rows)).astype(int).tolist()
+        lines.append((f"{split.name}: {split.rows:,} images; {split.about}", split.name, rows))
+    width = 2 * _MARGIN + COLUMNS * (_THUMB + _GAP)
+    band = _CAPTION + _THUMB + 2 * _GAP
+    picture = Image.new("RGB", (width, 2 * _MARGIN + len(lines) * band), _GROUND)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    for number, (caption, split_name, rows) in enumerate(lines):
+        top = _MARGIN + number * band
+        draw.text((_MARGIN, top), _fit(caption, draw, font, width - 2 * _MARGIN), _INK, font)
+        for place, image in enumerate(fetch(split_name, rows)):
+            pixels = image[..., 0] if image.shape[-1] == 1 else image
+            thumb = Image.fromarray(pixels).resize((_THUMB, _THUMB), Image.Resampling.LANCZOS)
+            picture.paste(thumb, (_MARGIN + place * (_THUMB + _GAP), top + _CAPTION))
+    return picture
+
+
+def walk(space: FactorSpace, name: str) -> tuple[list[int], Levels]:
+    """Levels of one factor, evenly spread, all others in the middle, and the rows they make.
+
+    Returns:
+        The levels shown, 16 at most, and (n, n_factors) int64 levels of each image.
+    """
+    size = len(space.factor(name))
+    shown = np.linspace(0, size - 1, min(COLUMNS, size)).astype(int).tolist()
+    levels = np.tile(np.array(space.sizes, dtype=np.int64) // 2, (len(shown), 1))
+    levels[:, space.names.index(name)] = shown
+    return shown, levels
+
+
+def _text(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
+def _fit(
+    text: str,
+    draw: ImageDraw.ImageDraw,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    width: int,
+) -> str:
+    """The text, cut to a width in pixels."""
+    while draw.textlength(text, font) > width:
+        text = f"{text[:-5]} ..."
+    return text

@@ -1,0 +1,115 @@
+"""What the card of a factor set says besides: its factors, what is held out, twins, the source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from samediff_stimuli.factors import Factor, official
+from samediff_stimuli.factors.holding import holding
+from samediff_stimuli.recipe import Recipe
+
+if TYPE_CHECKING:
+    from samediff_stimuli.factor_options import FactorOptions
+    from samediff_stimuli.factor_task import FactorSet
+
+
+def sections(of: FactorSet, recipe: Recipe, options: FactorOptions) -> dict[str, str]:
+    """Markdown by heading."""
+    found = {
+        "Who made the images": _source(of, options),
+        "Factors": _factors(of),
+        "What the splits hold out": _held(of, recipe, options),
+    }
+    if any(factor.twins for factor in of.space.factors):
+        found["Twins"] = _twins(of, options)
+    found["Limits"] = _LIMITS
+    return found
+
+
+def _source(of: FactorSet, options: FactorOptions) -> str:
+    if options.source == "procedural":
+        return (
+            f"This package drew every image; none is from the published {of.title}. {of.look} Results "
+            f"on these images are not results on {of.title}: name the set `{of.space.name}-procedural` "
+            "when you report them, and make the other one with `--source official --archive FILE`."
+        )
+    archive = official.published(of.space.name, options.archive_name)
+    return (
+        f"The images are those of the published file `{archive.file}` (MD5 `{archive.md5}`), pixel by "
+        f"pixel{', times 255' if archive.scale != 1 else ''}; this package read them and drew none. "
+        f"Cite their makers: {archive.cite}"
+    )
+
+
+def _factors(of: FactorSet) -> str:
+    rows = [
+        [f"`{f.name}`", str(len(f)), _values(f), f.about, "yes" if f.held else "no"]
+        for f in of.space.factors
+    ]
+    text = _table(["factor", "levels", "values", "what it is", "may be held out"], rows)
+    return (
+        f"{text}\n\nThe last factor varies fastest. Targets of a regression are level / (levels - 1)."
+    )
+
+
+def _values(factor: Factor) -> str:
+    if factor.names:
+        return ", ".join(factor.names)
+    first, second, last = factor.values[0], factor.values[1], factor.values[-1]
+    return f"{first:.4g}, {second:.4g} .. {last:.4g}" if len(factor) > 2 else f"{first}, {second}"
+
+
+def _held(of: FactorSet, recipe: Recipe, options: FactorOptions) -> str:
+    rows = []
+    for partition in options.partitions:
+        train, test = of.counts(recipe, partition)
+        text = of.expression(recipe, partition)
+        what = "listed in the label files" if options.labelled else "drawn at random"
+        rows.append(
+            [
+                f"`{partition}`",
+                what if text is None else f"`{text}`",
+                f"{100 * train / (train + test):.1f} : {100 * test / (train + test):.1f}",
+                _alone(of, partition) if text and options.hold_out is None else "",
+            ]
+        )
+    text = _table(["partition", "test", "train : test", "factors of which no level is held out"], rows)
+    return f"{_PUBLISHED if options.labelled else _OURS}\n\n{text}"
+
+
+def _alone(of: FactorSet, partition: str) -> str:
+    taking_part = dict(holding(of.space, partition).levels)
+    return ", ".join(f"`{name}`" for name in of.space.names if name not in taking_part)
+
+
+def _twins(of: FactorSet, options: FactorOptions) -> str:
+    pairs = [(f.name, *pair) for f in of.space.factors for pair in f.twins]
+    shown = "; ".join(f"`{name}` {later} shows what {earlier} shows" for name, later, earlier in pairs)
+    factor = next(f for f in of.space.factors if f.twins)
+    rows = len(of.space) // len(factor) * len(factor.twins)
+    what = {
+        "drop": "The later one is in no split, so that every image has one label.",
+        "merge": "Both are in the same part: the later one goes where the earlier one goes.",
+        "keep": "Both are kept as they fall: some of them are astride train and test.",
+    }[options.twins or "drop"]
+    return (
+        f"{shown}: {rows:,} of {len(of.space):,} images are the second of a pair. {what} Where both "
+        "are kept, no model can tell their levels apart, which bounds R2 of that factor."
+    )
+
+
+_OURS = (
+    "The levels are ours: Schott et al. 2021 published the geometry of the splits and ready label "
+    "files, not the levels (`--split-labels DIR` takes those files). Numbers are levels."
+)
+_PUBLISHED = "The rows are those of the published label files, in their order."
+_LIMITS = (
+    "One small object in one scene: what a model does here says little about photographs. R2 is taken "
+    "over the variance of the whole grid, as the benchmark does, so that it can fall far below 0."
+)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
