@@ -20,6 +20,7 @@ from samediff_stimuli import tasks
 from samediff_stimuli.manifest import Manifest, load
 from samediff_stimuli.palette import luma
 from samediff_stimuli.reading import SplitReader
+from samediff_stimuli.recipe import InputError
 from samediff_stimuli.shards import image_digest
 from samediff_stimuli.table import Column, Table
 
@@ -141,11 +142,16 @@ def audit(folder: Path, on_rows: Callable[[int], None] = lambda rows: None) -> A
         on_rows: told the number of images of each batch as it is looked at.
 
     Raises:
-        InputError: if the folder is no dataset.
+        InputError: if the folder is no dataset, or a grid of factors.
         DamagedError: if it is damaged.
     """
     manifest = load(folder)
     task = tasks.get(manifest.recipe.task)
+    if task.space(manifest.recipe) is not None:
+        raise InputError(
+            f"{folder} is a grid of factors, each of which an image is to tell; its card says how "
+            "many test images have the pixels of a training image"
+        )
     seen: dict[str, Counter[bytes]] = {}
     confounds: list[Confound] = []
     for split in task.splits(manifest.recipe):
@@ -240,8 +246,9 @@ def _targets(manifest: Manifest, table: Table) -> Iterator[tuple[str, NDArray[np
     found = [column for column in columns if is_target(column)]
     yield from ((column.name, table[column.name].astype(bool)) for column in found)
     if not found:
-        names = next(column.names for column in columns if column.name == "label")
-        yield from ((name, table["label"] == number) for number, name in enumerate(names))
+        label = tasks.get(manifest.recipe.task).label_column(manifest.recipe)
+        classes = enumerate(label.names)
+        yield from ((name, table[label.name] == number) for number, name in classes)
 
 
 def is_target(column: Column) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,11 +48,15 @@ def command(recipe: Recipe) -> str:
             if make(**fixed, **fewer) == recipe.options:
                 needed = fewer
     words = ["samediff-stimuli generate", f"--task {recipe.task}", f"--seed {recipe.seed}"]
-    words += [f"--{name} DIR" for name, metadata in specs.items() if metadata.get("local")]
+    local = {name: metadata["sign"] for name, metadata in specs.items() if metadata.get("local")}
+    used = [n for n, sign in local.items() if sign is None or getattr(recipe.options, sign)]
+    words += [f"--{name.replace('_', '-')} PATH" for name in used]
     for name, value in needed.items():
         flag = name.replace("_", "-")
         words.append(
-            f"--{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f"--{flag} {value}"
+            f"--{'' if value else 'no-'}{flag}"
+            if isinstance(value, bool)
+            else f"--{flag} {shlex.quote(str(value))}"
         )
     return " ".join(words)
 

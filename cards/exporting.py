@@ -6,12 +6,13 @@ this is. `samediff-stimuli import OUT` takes it back.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -36,6 +37,7 @@ def export_png(
     folder: Path | str,
     out: Path | str,
     *,
+    splits: Sequence[str] | None = None,
     overwrite: bool = False,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> Manifest:
@@ -46,6 +48,7 @@ def export_png(
     Args:
         folder: the dataset folder.
         out: the folder to write.
+        splits: which splits to write; all when None.
         overwrite: replace an earlier export.
         on_rows: told the number of images as they are written.
 
@@ -53,12 +56,46 @@ def export_png(
         The dataset's manifest.
 
     Raises:
-        InputError: no dataset, or a folder that may not be written; nothing is changed.
+        InputError: no dataset, no such split, or a folder that may not be written; nothing is
+            changed.
         DamagedError: a shard cannot be read; nothing is left.
         OSError: if the disk is full; nothing is left.
     """
-    folder, out = Path(folder), Path(out)
+    folder = Path(folder)
     made = manifest.load(folder)
+    chosen = chosen_splits(made, splits)
+    with fresh_folder(folder, made, Path(out), "png", overwrite) as fresh:
+        for split in chosen:
+            _write_split(folder, made, split.name, fresh, on_rows)
+    return made
+
+
+def chosen_splits(made: Manifest, names: Sequence[str] | None) -> list[tasks.Split]:
+    """Some splits of a dataset by name; all of them for None.
+
+    Raises:
+        InputError: if there is no such split.
+    """
+    every = tasks.get(made.recipe.task).splits(made.recipe)
+    return list(every) if names is None else [tasks.split_of(made.recipe, name) for name in names]
+
+
+@contextlib.contextmanager
+def fresh_folder(
+    folder: Path, made: Manifest, out: Path, kind: str, overwrite: bool
+) -> Iterator[Path]:
+    """A hidden folder beside `out` to write an export to; it becomes `out` if nothing fails.
+
+    Args:
+        folder: the dataset folder.
+        made: its manifest.
+        out: the folder of the export.
+        kind: its format, for the marker.
+        overwrite: replace an earlier export.
+
+    Raises:
+        InputError: if `out` may not be written; nothing is changed.
+    """
     check(folder, out, overwrite)
     out = out.resolve()
     fresh, old = (out.with_name(f".{out.name}.{what}.tmp") for what in ("export", "old"))
@@ -66,9 +103,8 @@ def export_png(
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
-        for split in tasks.get(made.recipe.task).splits(made.recipe):
-            _write_split(folder, made, split.name, fresh, on_rows)
-        about = {"export": _KIND, "format": "png", "name": made.name, "digest": made.digest()}
+        yield fresh
+        about = {"export": _KIND, "format": kind, "name": made.name, "digest": made.digest()}
         manifest.write_atomically(fresh / MARKER, json.dumps(about, indent=1) + "\n")
         shutil.rmtree(old, ignore_errors=True)
         if out.exists():
@@ -77,7 +113,6 @@ def export_png(
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return made
 
 
 def check(folder: Path, out: Path, overwrite: bool) -> None:
@@ -112,7 +147,7 @@ def is_export(out: Path) -> bool:
         return False
 
 
-_OURS = re.compile(r"\w+\.(csv|jsonl)|\w+/[^/]+/\d{7,}\.png|" + re.escape(MARKER))
+_OURS = re.compile(r"\w+\.(csv|jsonl|npz)|\w+/[^/]+/\d{7,}\.png|" + re.escape(MARKER))
 
 
 def _strangers(out: Path) -> Iterator[Path]:

@@ -1,6 +1,15 @@
 """PyTorch datasets and loaders over dataset folders, and endless streams of fresh stimuli."""
 
 from samediff_stimuli.loaders.dataset import StimulusDataset
+from samediff_stimuli.loaders.factor_samplers import (
+    Pairs,
+    Traversals,
+    changed_pairs,
+    matched_pairs,
+    transitions,
+    traversals,
+)
+from samediff_stimuli.loaders.factors import FactorDataset
 from samediff_stimuli.loaders.loader import BatchLoader, ShuffledBatches, make_loader
 from samediff_stimuli.loaders.stream import StimulusStream
 from samediff_stimuli.loaders.tokens import (
@@ -11,11 +20,18 @@ from samediff_stimuli.loaders.tokens import (
 
 __all__ = [
     "BatchLoader",
+    "FactorDataset",
+    "Pairs",
     "ShuffledBatches",
     "StimulusDataset",
     "StimulusStream",
+    "Traversals",
     "background_token_mask",
+    "changed_pairs",
     "make_loader",
+    "matched_pairs",
     "object_token_mask",
     "patch_coverage",
+    "transitions",
+    "traversals",
 ]

@@ -97,6 +97,21 @@ class FactorDataset(StimulusDataset):
         """See the class; made when first asked for."""
         return self.space.levels(self.grid)
 
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Several items as one batch: the fast way, no collating.
+
+        Args:
+            indices: positions in any order.
+
+        Returns:
+            Images (m, c, height, width) uint8, or the stacked outputs of `transform`, and targets
+            (m, n_factors) float32.
+        """
+        images, values = self._read(indices)
+        if self.transform is not None:
+            images = torch.stack([torch.as_tensor(self.transform(image)) for image in images])
+        return images, values[self.label]
+
     def rows_of(self, grid_rows: Sequence[int] | Rows) -> NDArray[np.int64]:
         """Where this split shows some rows of the grid.
 

@@ -173,6 +173,11 @@ def _source(folder: Path, name: str) -> _Source:
         InputError: no dataset, or out of scope.
     """
     manifest = load(folder)
+    if tasks.get(manifest.recipe.task).space(manifest.recipe) is not None:
+        raise InputError(
+            f"{folder} is a grid of factors, with nothing to answer same or different to; use "
+            "'samediff-stimuli train'"
+        )
     training.window_of(manifest.recipe)
     names = training.label_names(manifest.recipe)
     if len(names) > MAX_LABELS:

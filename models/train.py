@@ -134,8 +134,7 @@ def check_labels(manifest: Manifest) -> None:
 
 def label_names(recipe: Recipe) -> tuple[str, ...]:
     """The names of a dataset's labels, in order."""
-    columns = tasks.get(recipe.task).columns(recipe)
-    return next(column.names for column in columns if column.name == "label")
+    return tasks.get(recipe.task).label_column(recipe).names
 
 
 def window_of(recipe: Recipe) -> int:

@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samediff_stimuli.cli_folders import audit_command, export_command, import_command
+from samediff_stimuli.cli_folders import (
+    audit_command,
+    download_command,
+    export_command,
+    import_command,
+)
 from samediff_stimuli.cli_models import beside, matrix_command, train_command
 from samediff_stimuli.cli_report import progress, say_made, size
 from samediff_stimuli.recipe import InputError
@@ -81,32 +86,50 @@ def _task_options() -> Iterator[click.Option]:
     optional = {task for by_task in found.values() for task in by_task}
     for name, by_task in found.items():
         flag = f"--{name.replace('_', '-')}"
-        hint = next(iter(by_task.values()))[0]
-        flags = [f"{flag}/--no-{flag[2:]}"] if hint is bool else [flag]
-        kind = None if hint is bool else _plain(hint)
+        kinds = [hint for hint, _, _ in by_task.values()]
+        flags = [f"{flag}/--no-{flag[2:]}"] if bool in kinds else [flag]
+        kind = None if bool in kinds else _plain(kinds)
         text = _help(by_task, everywhere=set(by_task) == optional)
         yield click.Option(flags, type=kind, default=None, help=text)
 
 
 def _help(by_task: dict[str, tuple[Any, str, Any]], everywhere: bool) -> str:
-    """The help of an option: what it means to most tasks, its defaults, and who has it."""
-    meanings = list(by_task.values())
-    _, about, usual = max(meanings, key=meanings.count)
+    """The help of an option: what it means to whom, its defaults, and who has it."""
+    groups: dict[str, dict[str, Any]] = {}
+    for task, (_, about, default) in by_task.items():
+        groups.setdefault(about, {})[task] = default
+    texts = [_meaning(about, group) for about, group in groups.items()]
+    whole = everywhere and len(texts) == 1
+    named = zip(texts, groups.values(), strict=True)
+    return " ".join(text if whole else f"{text} [{', '.join(group)}]" for text, group in named)
+
+
+def _meaning(about: str, by_task: dict[str, Any]) -> str:
+    """What an option is, and its default, or the usual one and whose is another."""
+    values = list(by_task.values())
+    usual = max(values, key=values.count)
     defaults = [f"default {usual}"] if usual not in (None, False) else []
-    for task, (_, _, default) in by_task.items():
+    for task, default in by_task.items():
         if default not in (usual, None):
             defaults.append(f"{task}: {default}")
     text = f"{about[:1].upper()}{about[1:]}"
-    text += f" ({'; '.join(defaults)})." if defaults else "."
-    return text if everywhere else f"{text} [{', '.join(by_task)}]"
+    return f"{text} ({'; '.join(defaults)})." if defaults else f"{text}."
 
 
-def _plain(hint: Any) -> Any:
-    """The type of an option, None left out; a choice for a Literal."""
-    if isinstance(hint, types.UnionType):
-        return _plain(next(arg for arg in typing.get_args(hint) if arg is not type(None)))
-    if typing.get_origin(hint) is typing.Literal:
-        return click.Choice(typing.get_args(hint))
+def _plain(hints: list[Any]) -> Any:
+    """The type of an option, None left out; a choice among the words of all tasks for Literals."""
+    words: dict[str, None] = {}
+    for hint in map(_given, hints):
+        if typing.get_origin(hint) is not typing.Literal:
+            return hint
+        words |= dict.fromkeys(typing.get_args(hint))
+    return click.Choice(list(words))
+
+
+def _given(hint: Any) -> Any:
+    """A type hint without None."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return next(arg for arg in typing.get_args(hint) if arg is not type(None))
     return hint
 
 
@@ -149,6 +172,7 @@ def main() -> None:
 
 main.add_command(import_command)
 main.add_command(export_command)
+main.add_command(download_command)
 main.add_command(audit_command)
 main.add_command(train_command)
 main.add_command(matrix_command)
@@ -257,7 +281,17 @@ def show(task: str, seed: int, split: str, index: int, png: Path | None, **given
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--all", "everything", is_flag=True, help="Make every row anew, not 64 a split.")
 @click.option("--objects", type=click.Path(), help="Pictures that a naturalistic set is made of.")
-def verify(folder: Path, everything: bool, objects: str | None) -> None:
+@click.option(
+    "--archive", type=click.Path(), help="Published file that a factor set was read from."
+)
+@click.option("--split-labels", type=click.Path(), help="Label files that it was split by.")
+def verify(
+    folder: Path,
+    everything: bool,
+    objects: str | None,
+    archive: str | None,
+    split_labels: str | None,
+) -> None:
     """Check a dataset: hashes of files and arrays, then rows made anew and compared.
 
     Exit code 1, and a line for each problem, if anything is not what the recipe gives.
@@ -269,7 +303,9 @@ def verify(folder: Path, everything: bool, objects: str | None) -> None:
     try:
         total = sum(shard.rows for shard in load(folder).shards)
         with progress(total, f"checking {folder}") as on_rows:
-            report = verification.verify(folder, everything, on_rows, objects)
+            report = verification.verify(
+                folder, everything, on_rows, objects, archive, split_labels
+            )
     except DamagedError as error:
         _fail(str(error), 1)
     for problem in report.problems:
@@ -291,11 +327,13 @@ def verify(folder: Path, everything: bool, objects: str | None) -> None:
 def preview(folder: Path, out: Path | None) -> None:
     """Draw a contact sheet of a dataset from its shards."""
     from samediff_stimuli import preview as drawing
+    from samediff_stimuli import tasks
     from samediff_stimuli.manifest import load
     from samediff_stimuli.reading import SplitReader
 
     manifest = load(folder)
-    splits = {shard.split: SplitReader(folder, manifest, shard.split) for shard in manifest.shards}
+    names = [split.name for split in tasks.get(manifest.recipe.task).splits(manifest.recipe)]
+    splits = {name: SplitReader(folder, manifest, name) for name in names}
     picture = drawing.sheet(
         manifest.recipe,
         lambda split, rows: splits[split].images(rows),

@@ -78,34 +78,80 @@ def import_command(
 @click.command("export")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--format", "kind", type=click.Choice(["png"]), required=True, help="Kind of the image files."
+    "--format",
+    "kind",
+    type=click.Choice(["png", "benchmark-npz"]),
+    required=True,
+    help="PNG files, or the npz files that the benchmark of Schott et al. 2021 reads.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--split", "splits", multiple=True, help="Split to write; give it again for more.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the folder.")
-def export_command(folder: Path, kind: str, out: Path, overwrite: bool) -> None:
-    """Write a dataset as image files: OUT/SPLIT/CLASS/0000012.png.
+def export_command(
+    folder: Path, kind: str, out: Path, splits: tuple[str, ...], overwrite: bool
+) -> None:
+    """Write a dataset as image files, OUT/SPLIT/CLASS/0000012.png, or as a benchmark's npz files.
 
-    Beside them, OUT/SPLIT.csv and OUT/SPLIT.jsonl have every column of every row. 'import' takes
-    the folder back.
+    Beside PNG files, OUT/SPLIT.csv and OUT/SPLIT.jsonl have every column of every row; 'import'
+    takes the folder back. The npz files are DATASET_VARIANT_PART_images.npz and ..._labels.npz, for
+    grids of factors such as dsprites.
 
     \b
     samediff-stimuli export rmts-p32-seed0 --format png --out rmts-png
     """
-    from samediff_stimuli.cards.exporting import export_png
+    from samediff_stimuli.cards.benchmark import export_benchmark
+    from samediff_stimuli.cards.exporting import chosen_splits, export_png
     from samediff_stimuli.manifest import load
 
-    shards = load(folder).shards
-    total = sum(shard.rows for shard in shards)
+    export = export_png if kind == "png" else export_benchmark
+    total = sum(split.rows for split in chosen_splits(load(folder), splits or None))
     with cli_report.progress(total, f"exporting {folder}") as on_rows:
-        export_png(folder, out, overwrite=overwrite, on_rows=on_rows)
-    splits = dict.fromkeys(shard.split for shard in shards)
-    click.echo(f"{out}: {total:,} {kind.upper()} files")
-    for split in splits:
-        click.echo(f"  {split}/CLASS/*.{kind}, {split}.csv, {split}.jsonl")
+        export(folder, out, splits=splits or None, overwrite=overwrite, on_rows=on_rows)
+    files = sorted(path for path in out.iterdir() if not path.name.startswith("."))
+    click.echo(f"{out}:")
+    for path in files:
+        click.echo(f"  {path.name}{'/CLASS/*.png' if path.is_dir() else ''}")
+    if kind != "png":
+        return
     named = shlex.quote(str(out) if not str(out).startswith("-") else f"./{out}")
     click.echo("\nNext:")
     again = shlex.quote(f"{out}-again" if not str(out).startswith("-") else f"./{out}-again")
     click.echo(f"  samediff-stimuli import {named} --out {again}")
+
+
+@click.command("download")
+@click.argument("name")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("."),
+    show_default=True,
+    help="Folder or file.",
+)
+def download_command(name: str, out: Path) -> None:
+    """Download a published archive: dsprites, shapes3d, mpi3d_toy, mpi3d_realistic or mpi3d_real.
+
+    Mirrors are tried in turn; a download that was cut goes on where it stopped; size and MD5 are
+    checked at the end.
+
+    \b
+    samediff-stimuli download dsprites
+    samediff-stimuli generate --task dsprites --seed 0 --source official --archive FILE
+    """
+    from samediff_stimuli.cards.downloading import download
+    from samediff_stimuli.factors.archives import PUBLISHED
+    from samediff_stimuli.recipe import InputError
+
+    known = {archive.name: (of, archive) for of, some in PUBLISHED.items() for archive in some}
+    if name not in known:
+        raise InputError(f"unknown archive {name!r}; known: {', '.join(known)}")
+    task, archive = known[name]
+    with cli_report.progress(archive.n_bytes, f"downloading {archive.file}") as on_bytes:
+        path = download(archive, out, on_bytes)
+    click.echo(f"{path}: its MD5 is right; licence {archive.license}; cite {archive.cite}")
+    click.echo("\nNext:")
+    made = f"samediff-stimuli generate --task {task} --seed 0 --source official"
+    click.echo(f"  {made} --archive {shlex.quote(str(path))}")
 
 
 @click.command("audit")

@@ -10,7 +10,7 @@ from samediff_stimuli.recipe import InputError
 
 _folder = click.Path(path_type=Path)
 _epochs = click.option(
-    "--epochs", type=click.IntRange(1), default=12, show_default=True, help="Passes over train."
+    "--epochs", type=click.IntRange(1), help="Passes over train; default 12. Not of factor sets."
 )
 _batch_size = click.option(
     "--batch-size", type=click.IntRange(2), default=64, show_default=True, help="Images in a step."
@@ -40,32 +40,63 @@ def beside(folder: Path, what: str) -> Path:
 @_batch_size
 @_lr
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--steps", type=click.IntRange(1), help="Batches to train on; of factor sets: 3000.")
+@click.option("--variant", "variants", multiple=True, help="Of factor sets: only this partition.")
 @_device
 @click.option("--overwrite", is_flag=True, help="Replace a finished run in the run folder.")
 def train_command(
     folder: Path,
     out: Path | None,
-    epochs: int,
+    epochs: int | None,
     batch_size: int,
     lr: float,
     seed: int,
+    steps: int | None,
+    variants: tuple[str, ...],
     device: str,
     overwrite: bool,
 ) -> None:
     """Train a small model on a dataset, and test it on every split.
 
     Objects on the patch grid are compared by a patch-relation model, pairs of objects anywhere by
-    one that finds the two first. Writes log.jsonl, checkpoint.pt and result.json to the run folder.
+    one that finds the two first. On a grid of factors, such as dsprites, the network of Schott et
+    al. 2021 learns every factor, on train of each partition, and is tested on its test split: R2 of
+    every factor. Writes logs, checkpoints and results to the run folder.
 
     \b
     samediff-stimuli train rmts-p32-seed0
     """
+    from samediff_stimuli import tasks
+    from samediff_stimuli.manifest import load
     from samediff_stimuli.models.train import TrainConfig, train
 
     out = beside(folder, "run") if out is None else out
     if (out / "result.json").exists() and not overwrite:
         raise InputError(f"--out {out} holds a finished run; give another folder, or --overwrite")
-    config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, device=device)
+    recipe = load(folder).recipe
+    is_grid = tasks.get(recipe.task).space(recipe) is not None
+    named = {"epochs": epochs} if is_grid else {"steps": steps, "variant": variants or None}
+    for name, value in named.items():
+        if value is not None:
+            what = "is a grid of factors" if is_grid else "is no grid of factors"
+            raise InputError(f"--{name} {value} is not for {folder}, which {what}; leave it out")
+    if is_grid:
+        from samediff_stimuli.models.factor_cnn import FactorTrainConfig
+        from samediff_stimuli.models.factor_report import markdown
+        from samediff_stimuli.models.factor_runs import train_partitions
+
+        own = FactorTrainConfig(
+            steps=steps or 3000, batch_size=batch_size, lr=lr, seed=seed, device=device
+        )
+        found = train_partitions(
+            folder, out, own, lambda line: click.echo(line, err=True), variants
+        )
+        click.echo(markdown(found), nl=False)
+        click.echo(f"{out}: result.json, result.md, result.png, a folder each", err=True)
+        return
+    config = TrainConfig(
+        epochs=epochs or 12, batch_size=batch_size, lr=lr, seed=seed, device=device
+    )
     result = train(folder, out, config, lambda line: click.echo(line, err=True))
     for split, accuracy in result.accuracy.items():
         click.echo(f"{split:<18} {accuracy:.4f}")

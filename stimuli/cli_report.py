@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr; yields the function to tell it how many rows are done."""
+def progress(total: int | None, what: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; yields the function to tell it how many rows or bytes are done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining

@@ -30,7 +30,9 @@ class FactorOptions(Options):
     space: ClassVar[FactorSpace]
 
     source: Source = option("procedural", "who made the images: this package, or an archive")
-    archive: str | None = local_option("the published file, for --source official")
+    archive: str | None = local_option(
+        "the published file, for --source official", sign="archive_name"
+    )
     archive_name: str = derived("which published file it is", "")
     variant: Variant = option("all", "how train and test are split; 'all' gives the four of them")
     hold_out: str | None = option(
@@ -41,7 +43,8 @@ class FactorOptions(Options):
         None, "images that show the same: drop the later one, put both in one part, or keep all"
     )
     split_labels: str | None = local_option(
-        "folder of the benchmark's NAME_VARIANT_PART_labels.npz, to split as it does"
+        "folder of the benchmark's NAME_VARIANT_PART_labels.npz, to split as it does",
+        sign="labelled",
     )
     labelled: tuple[str, ...] = derived("splits of the label files", ())
     labelled_rows: tuple[int, ...] = derived("images of each of them", ())

@@ -29,14 +29,16 @@ def sections(of: FactorSet, recipe: Recipe, options: FactorOptions) -> dict[str,
 def _source(of: FactorSet, options: FactorOptions) -> str:
     if options.source == "procedural":
         return (
-            f"This package drew every image; none is from the published {of.title}. {of.look} Results "
-            f"on these images are not results on {of.title}: name the set `{of.space.name}-procedural` "
-            "when you report them, and make the other one with `--source official --archive FILE`."
+            f"This package drew every image; none is from the published {of.title}. {of.look} "
+            f"Results on these images are not results on {of.title}: name the set "
+            f"`{of.space.name}-procedural` when you report them, and make the other one with "
+            "`--source official --archive FILE`."
         )
     archive = official.published(of.space.name, options.archive_name)
     return (
-        f"The images are those of the published file `{archive.file}` (MD5 `{archive.md5}`), pixel by "
-        f"pixel{', times 255' if archive.scale != 1 else ''}; this package read them and drew none. "
+        f"The images are those of the published file `{archive.file}` (MD5 `{archive.md5}`), pixel "
+        f"by pixel{', times 255' if archive.scale != 1 else ''}; this package read them and drew "
+        "none. "
         f"Cite their makers: {archive.cite}"
     )
 
@@ -47,9 +49,7 @@ def _factors(of: FactorSet) -> str:
         for f in of.space.factors
     ]
     text = _table(["factor", "levels", "values", "what it is", "may be held out"], rows)
-    return (
-        f"{text}\n\nThe last factor varies fastest. Targets of a regression are level / (levels - 1)."
-    )
+    return f"{text}\n\nThe last factor varies fastest. Targets are level / (levels - 1)."
 
 
 def _values(factor: Factor) -> str:
@@ -73,7 +73,9 @@ def _held(of: FactorSet, recipe: Recipe, options: FactorOptions) -> str:
                 _alone(of, partition) if text and options.hold_out is None else "",
             ]
         )
-    text = _table(["partition", "test", "train : test", "factors of which no level is held out"], rows)
+    text = _table(
+        ["partition", "test", "train : test", "factors of which no level is held out"], rows
+    )
     return f"{_PUBLISHED if options.labelled else _OURS}\n\n{text}"
 
 
@@ -84,18 +86,28 @@ def _alone(of: FactorSet, partition: str) -> str:
 
 def _twins(of: FactorSet, options: FactorOptions) -> str:
     pairs = [(f.name, *pair) for f in of.space.factors for pair in f.twins]
-    shown = "; ".join(f"`{name}` {later} shows what {earlier} shows" for name, later, earlier in pairs)
+    shown = "; ".join(
+        f"`{name}` {later} shows what {earlier} shows" for name, later, earlier in pairs
+    )
     factor = next(f for f in of.space.factors if f.twins)
     rows = len(of.space) // len(factor) * len(factor.twins)
     what = {
         "drop": "The later one is in no split, so that every image has one label.",
         "merge": "Both are in the same part: the later one goes where the earlier one goes.",
-        "keep": "Both are kept as they fall: some of them are astride train and test.",
+        "keep": "Both are kept as they fall; see above how many are astride.",
     }[options.twins or "drop"]
     return (
         f"{shown}: {rows:,} of {len(of.space):,} images are the second of a pair. {what} Where both "
-        "are kept, no model can tell their levels apart, which bounds R2 of that factor."
+        f"are kept, no model can tell their levels apart: over the grid, R2 of `{factor.name}` is "
+        f"at most {_bound(factor):.3f}."
     )
+
+
+def _bound(factor: Factor) -> float:
+    """The largest R2 over the grid of a model that sees images, if twins are kept."""
+    n = len(factor)
+    lost = sum((later - earlier) ** 2 for later, earlier in factor.twins) / (2 * n * (n - 1) ** 2)
+    return 1 - lost * 12 * (n - 1) / (n + 1)
 
 
 _OURS = (
@@ -104,8 +116,8 @@ _OURS = (
 )
 _PUBLISHED = "The rows are those of the published label files, in their order."
 _LIMITS = (
-    "One small object in one scene: what a model does here says little about photographs. R2 is taken "
-    "over the variance of the whole grid, as the benchmark does, so that it can fall far below 0."
+    "One small object in one scene: what a model does here says little about photographs. R2 is "
+    "taken over the variance of the whole grid, as the benchmark does: it can fall far below 0."
 )
 
 

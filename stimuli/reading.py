@@ -37,7 +37,9 @@ class SplitReader:
         self._readers = [ShardReader(folder / shard.file.path) for shard in shards]
         self._stops = np.cumsum([shard.rows for shard in shards])
         self._starts = self._stops - [shard.rows for shard in shards]
-        self._names = tuple(c.name for c in tasks.get(manifest.recipe.task).columns(manifest.recipe))
+        self._names = tuple(
+            c.name for c in tasks.get(manifest.recipe.task).columns(manifest.recipe)
+        )
         self._columns: dict[str, NDArray[Any]] = {}
         self._loaded = np.zeros((len(shards), len(self._names)), dtype=bool)
         self._index = manifest.index_of(split)
@@ -131,7 +133,8 @@ class SplitReader:
         """Some columns of some rows, loading only the shards that hold them."""
         which, _ = self._locate(rows)
         numbers = [self._names.index(name) for name in names]
-        lacking = ~self._loaded[np.ix_(which, numbers)].all(axis=1)
+        loaded = np.asarray(self._loaded[:, numbers].all(axis=1))
+        lacking = ~loaded[which]
         for shard in np.unique(which[lacking]).tolist():
             self._load(shard, names)
         values = {name: self._columns[name][self._at(rows)] for name in names}

@@ -42,14 +42,15 @@ def option(default: Any, about: str, tag: str | None = None) -> Any:
     return field(default=default, metadata={"about": about, "tag": tag})
 
 
-def local_option(about: str, offered: bool = True) -> Any:
+def local_option(about: str, offered: bool = True, sign: str | None = None) -> Any:
     """A field that says where something lies on this machine: no part of the recipe's identity.
 
     Args:
         about: the help line.
         offered: whether it is an option of the CLI.
+        sign: the derived field that is set if a recipe was made with this option; None if all are.
     """
-    metadata = {"about": about, "local": True, "derived": not offered}
+    metadata = {"about": about, "local": True, "derived": not offered, "sign": sign}
     return field(default=None, compare=False, metadata=metadata)
 
 

@@ -1,4 +1,4 @@
-"""Every set that the tests loop over: the variants of each task, and one made of pictures."""
+"""Every set that the tests loop over: variants of each task, one made of pictures, and grids."""
 
 import atexit
 import shutil
@@ -13,8 +13,15 @@ from samediff_stimuli import make_recipe, rng, tasks
 from samediff_stimuli.tasks.naturalistic import NaturalisticOptions
 
 PICTURES = {"N": {}, "RS": {"variant": "RS"}}  # variants of naturalistic, which needs a folder
-CASES = [(name, variant) for name, task in tasks.registry().items() for variant in task.variants]
+FACTOR_SETS = ["dsprites", "mpi3d", "shapes3d"]  # grids of factors: see test_factor_contract
+CASES = [
+    (name, variant)
+    for name, task in tasks.registry().items()
+    for variant in task.variants
+    if name not in FACTOR_SETS
+]
 CASES += [("naturalistic", variant) for variant in PICTURES]
+FACTOR_CASES = [(n, variant) for n in FACTOR_SETS for variant in tasks.get(n).variants]
 
 
 @lru_cache(maxsize=1)

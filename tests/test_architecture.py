@@ -25,6 +25,9 @@ MORE = {
     "cards/audit.py": (set(), {"scipy"}),
     "stimuli/shards.py": (set(), {"h5py", "xxhash"}),
     "stimuli/codec.py": (set(), {"imagecodecs"}),
+    "stimuli/indices.py": (set(), {"h5py"}),
+    "stimuli/factors/archives.py": (set(), {"h5py"}),
+    "models/factor_report.py": (set(), {"matplotlib"}),
     "stimuli/engine.py": (set(), {"joblib"}),
     "stimuli/cli.py": (EVERYTHING, {"click", "PIL"}),
     "stimuli/cli_folders.py": ({"cards"}, {"click"}),
@@ -37,6 +40,7 @@ LAZY = {
     "stimuli/cli.py": {"PIL"},
     "stimuli/cli_report.py": {"rich"},
     "cards/parquet.py": {"pyarrow"},
+    "models/factor_report.py": {"matplotlib"},
 }
 
 MODULES = sorted(p for folder in ALLOWED for p in (ROOT / folder).rglob("*.py"))

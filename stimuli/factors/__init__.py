@@ -103,7 +103,11 @@ class FactorSpace:
             InputError: levels of another shape, or out of range.
         """
         levels = np.asarray(levels)
-        if levels.ndim != 2 or levels.shape[1] != len(self.factors) or levels.dtype.kind not in "iu":
+        if (
+            levels.ndim != 2
+            or levels.shape[1] != len(self.factors)
+            or levels.dtype.kind not in "iu"
+        ):
             raise InputError(
                 f"levels must be integers of shape (n, {len(self.factors)}), not "
                 f"{levels.dtype} {levels.shape}"

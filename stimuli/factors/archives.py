@@ -11,9 +11,10 @@ import math
 import os
 import struct
 import warnings
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +27,6 @@ from numpy.typing import NDArray
 from samediff_stimuli.factors import FactorSpace
 from samediff_stimuli.recipe import InputError
 
-Images = NDArray[np.uint8]
 OnBytes = Callable[[int], None]
 
 _BLOCK = 1 << 20  # bytes read at a time
@@ -154,8 +154,7 @@ def identify(
     Args:
         path: the file, under any name.
         space: the grid whose images it should hold.
-        digest: whether to check its MD5, after all else; if not, its name tells apart archives
-            whose arrays look alike.
+        digest: whether to check its MD5; if not, archives alike are told apart by the file's name.
         candidates: archives that it may be, in place of `PUBLISHED`.
         on_bytes: told the number of bytes of each block that the MD5 is made of.
 
@@ -182,8 +181,7 @@ def identify(
             return published
     if digest:
         raise _bad(path, f"has MD5 {sign}, not {' or '.join(f'{p.md5} ({p.name})' for p in fits)}")
-    files = ", ".join(published.file for published in fits)
-    raise InputError(f"{path} may be any of {files}; its name does not say which: check its MD5")
+    raise InputError(f"{path} may be {' or '.join(p.file for p in fits)}: its MD5 would tell")
 
 
 def _bad(path: Path, what: str) -> InputError:
@@ -215,7 +213,7 @@ def _check(path: Path, published: Published, space: FactorSpace) -> None:
         if kind != published.kind:
             what = (kind or "neither .npz nor HDF5") if start else "empty"
             raise _bad(path, f"is {what}, but {published.file} is {published.kind}")
-        _open(path, published, space)
+        _open(path, published, space).close()
         if published.n_bytes not in (None, size):
             raise _bad(path, f"has {size} bytes, but {published.file} has {published.n_bytes}")
         if published.labels is not None:
@@ -224,56 +222,60 @@ def _check(path: Path, published: Published, space: FactorSpace) -> None:
 
 def _check_labels(path: Path, published: Published, key: str, space: FactorSpace) -> None:
     """Raise InputError unless the labels are the grid in row-major order."""
-    source, row, rows, width = _SOURCES[published.kind](path, key), 0, len(space), len(space.names)
-    lead, exact = math.prod(source.shape[1:]) - width, source.dtype.kind in "iu"
-    if source.shape not in ((rows, width), (rows, width + 1)) or source.dtype.kind not in "iuf":
-        raise _bad(path, f"has {source.dtype} {source.shape} in '{key}', not {rows} x {width}")
-    first = source.read(0, 1)[0, :lead]
-    tables = [np.array(range(len(f)) if exact or f.names else f.values) for f in space.factors]
-    while row < rows:
-        found = source.read(row, rows - row)
-        levels = space.levels(np.arange(row, row + len(found)))
-        want = np.stack([t[level] for t, level in zip(tables, levels.T, strict=True)], axis=1)
-        near = abs(found[:, lead:] - want) <= (0 if exact else _TOLERANCE)
-        right = near.all(axis=1) & (found[:, :lead] == first).all(axis=1)
-        if not right.all():
-            at = int(np.argmin(right))
-            what = f"has {found[at].tolist()} in row {row + at} of '{key}', not that of levels"
-            raise _bad(path, f"{what} {levels[at].tolist()}: its rows are not in grid order")
-        row += len(found)
+    row, rows, width = 0, len(space), len(space.names)
+    with closing(_SOURCES[published.kind](path, key)) as source:
+        lead, exact = math.prod(source.shape[1:]) - width, source.dtype.kind in "iu"
+        if source.shape not in ((rows, width), (rows, width + 1)) or source.dtype.kind not in "iuf":
+            raise _bad(path, f"has {source.dtype} {source.shape} in '{key}', not {rows} x {width}")
+        first = source.read(0, 1)[0, :lead]
+        tables = [np.array(range(len(f)) if exact or f.names else f.values) for f in space.factors]
+        while row < rows:
+            found = source.read(row, rows - row)
+            levels = space.levels(np.arange(row, row + len(found)))
+            want = np.stack([t[level] for t, level in zip(tables, levels.T, strict=True)], axis=1)
+            near = abs(found[:, lead:] - want) <= (0 if exact else _TOLERANCE)
+            right = near.all(axis=1) & (found[:, :lead] == first).all(axis=1)
+            if not right.all():
+                at = int(np.argmin(right))
+                what = f"has {found[at].tolist()} in row {row + at} of '{key}', not that of levels"
+                raise _bad(path, f"{what} {levels[at].tolist()}: its rows are not in grid order")
+            row += len(found)
 
 
 class _Member:
     """An array of an .npz: a deflated one is decoded forwards, in a stored one rows are sought."""
 
     def __init__(self, path: Path, key: str) -> None:
-        self._zip = zipfile.ZipFile(path)
+        raw = path.open("rb")
+        self.close = weakref.finalize(self, raw.close)  # at the latest when this goes
+        self._zip = zipfile.ZipFile(raw)
         names = [name.removesuffix(".npy") for name in self._zip.namelist()]
         if key not in names:
             raise _bad(path, f"has no array '{key}', but {', '.join(names) or 'nothing'}")
         info = self._zip.getinfo(f"{key}.npy")
         self._file: IO[bytes] = self._zip.open(info)
-        old = npy.read_magic(self._file) == (1, 0)
-        read = npy.read_array_header_1_0 if old else npy.read_array_header_2_0
+        npy.read_magic(self._file)  # 1.0, as for all but long headers
         with warnings.catch_warnings():  # dSprites was written by Python 2, which NumPy warns of
             warnings.simplefilter("ignore", UserWarning)
-            self.shape, self.fortran, self.dtype = read(self._file)
+            self.shape, self._fortran, self.dtype = npy.read_array_header_1_0(self._file)
         self._first = self._file.tell()  # byte at which the rows begin
         self._at = 0  # byte of the rows at which the stream stands
         self._n_bytes = math.prod(self.shape) * self.dtype.itemsize
         if info.file_size != self._first + self._n_bytes and not self.dtype.hasobject:
             raise EOFError
+        if self._fortran and len(self.shape) > 2:
+            raise _bad(path, f"has '{key}' in Fortran order, not image by image")
         self._stored = info.compress_type == zipfile.ZIP_STORED
-        if self._stored and self._zip.fp is not None:
-            self._file = self._zip.fp
-            self._file.seek(info.header_offset + 26)  # lengths of the entry's name and extras
-            name, extra = struct.unpack("<HH", self._file.read(4))
+        if self._stored:
+            raw.seek(info.header_offset + 26)  # lengths of the entry's name and extras
+            name, extra = struct.unpack("<HH", raw.read(4))
+            self._file = raw
             self._first += info.header_offset + 30 + name + extra
 
     def read(self, row: int, count: int) -> NDArray[Any]:
         """At least one row, and at most `count`, from `row` on."""
         size = self._n_bytes // self.shape[0]
-        if self.fortran:
+        if self._fortran:
             row, count, size = 0, 1, self._n_bytes
         if self._stored or row * size < self._at:
             self._at = row * size if self._stored else 0
@@ -282,7 +284,7 @@ class _Member:
             self._take(min(_BLOCK, row * size - self._at))
         count = min(count, max(1, _BLOCK // size))
         rows = np.frombuffer(self._take(count * size), dtype=self.dtype)
-        if self.fortran:
+        if self._fortran:
             return rows.reshape(self.shape, order="F")
         return rows.reshape(count, *self.shape[1:])
 
@@ -297,13 +299,12 @@ class _Member:
 class _Slices:
     """A dataset of an HDF5 file, read in slices of whole chunks; the last slice is kept."""
 
-    fortran = False
-
     def __init__(self, path: Path, key: str) -> None:
         file = h5py.File(path, "r")
-        self._data = file.get(key)  # keeps the file open
+        self.close, self._data, names = file.close, file.get(key), list(file)
         if not isinstance(self._data, h5py.Dataset):
-            raise _bad(path, f"has no array '{key}', but {', '.join(file) or 'nothing'}")
+            self.close()
+            raise _bad(path, f"has no array '{key}', but {', '.join(names) or 'nothing'}")
         self.shape: tuple[int, ...] = tuple(self._data.shape)
         self.dtype: np.dtype[Any] = self._data.dtype
         self._size = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
@@ -325,18 +326,18 @@ _SOURCES: dict[str, type[_Member] | type[_Slices]] = {"npz": _Member, "HDF5": _S
 
 def _open(path: Path, published: Published, space: FactorSpace) -> _Member | _Slices:
     """The images of an archive, if their type and shape are right."""
-    source = _SOURCES[published.kind](path, published.key)
-    name, shape = f"'{published.key}'", source.shape
-    if source.dtype.hasobject:
-        raise _bad(path, f"has Python objects in {name}, which are never unpickled")
-    if source.dtype != np.uint8:
-        raise _bad(path, f"has {source.dtype} in {name}, but {published.name} has uint8")
-    colour = () if published.channels == 1 else (published.channels,)
-    if len(shape) < 3 or shape[0] != len(space) or shape[3:] != colour or min(shape) < 1:
-        wanted = ", ".join(map(str, (len(space), "height", "width", *colour)))
-        raise _bad(path, f"has shape {shape} in {name}, but {published.name} has ({wanted})")
-    if source.fortran:
-        raise _bad(path, f"has {name} in Fortran order")
+    source, key, name = _SOURCES[published.kind](path, published.key), published.key, published.name
+    dtype, shape, colour = source.dtype, source.shape, (3,) * (published.channels == 3)
+    with ExitStack() as stack:
+        stack.callback(source.close)
+        if dtype.hasobject:
+            raise _bad(path, f"has Python objects in '{key}', which are never unpickled")
+        if dtype != np.uint8:
+            raise _bad(path, f"has {dtype} in '{key}', but {name} has uint8")
+        if len(shape) < 3 or shape[0] != len(space) or shape[3:] != colour or min(shape) < 1:
+            wanted = ", ".join(map(str, (len(space), "height", "width", *colour)))
+            raise _bad(path, f"has shape {shape} in '{key}', but {name} has ({wanted})")
+        stack.pop_all()
     return source
 
 
@@ -345,11 +346,6 @@ class Archive:
 
     It opens the file when first asked, and is for one thread at a time. Rows in increasing order
     are read once; going back in a deflated .npz decodes it again from its start.
-
-    Args:
-        path: the file.
-        published: which archive it is, from `identify`.
-        space: its grid.
     """
 
     def __init__(self, path: Path, published: Published, space: FactorSpace) -> None:
@@ -363,7 +359,13 @@ class Archive:
         """Everything but what is open."""
         return self.__dict__ | {"_opened": None}
 
-    def images(self, start: int, stop: int) -> Iterator[Images]:
+    def close(self) -> None:
+        """Close the file; it opens again when asked."""
+        opened, self._opened = self._opened, None
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].close()
+
+    def images(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
         """The images of rows [start, stop) in order, each an array of its own.
 
         Returns:
@@ -373,27 +375,25 @@ class Archive:
             InputError: rows outside the grid; later, a file that is gone, cut off or broken.
         """
         if not 0 <= start <= stop <= len(self.space):
-            most = len(self.space)
-            raise InputError(f"rows {start} .. {stop} are out of range; legal: 0 .. {most}")
+            raise InputError(f"rows {start} .. {stop} are not within 0 .. {len(self.space)}")
         return self._images(start, stop)
 
-    def _images(self, row: int, stop: int) -> Iterator[Images]:
+    def _images(self, row: int, stop: int) -> Iterator[NDArray[np.uint8]]:
         scale, channels = np.uint8(self.published.scale), self.published.channels
         while row < stop:
-            block = self._block(row, stop - row)
-            for image in block:
+            for image in self._block(row, stop - row):
                 yield (image * scale).reshape(*image.shape[:2], channels)
-            row += len(block)
+                row += 1
 
-    def _block(self, row: int, count: int) -> Images:
+    def _block(self, row: int, count: int) -> NDArray[np.uint8]:
         """Some rows as they are stored; a stream that failed is not used again."""
         pid, white = os.getpid(), 255 // self.published.scale
         opened, self._opened = self._opened, None
         with _told(self.path):
-            if opened is None or opened[0] != pid:  # a fork's parent and child share their place
+            if opened is None or opened[0] != pid:  # a fork's two sides share a place in the file
                 opened = None
                 opened = (pid, _open(self.path, self.published, self.space))
-            block: Images = opened[1].read(row, count)
+            block: NDArray[np.uint8] = opened[1].read(row, count)
         self._opened = opened
         if white < 255 and int(block.max()) > white:
             raise _bad(self.path, f"has pixels of {block.max()}, not 0 .. {white}")

@@ -1,9 +1,9 @@
 """dSprites: a white square, ellipse or heart on black, drawn by our own integer rasteriser.
 
 What is known of the published set (Matthey et al. 2017) is kept: factors, levels and their order,
-one sprite in a binary image of 64 x 64 pixels, no anti-aliasing, whole at every place. What is ours:
-the outline of the heart, the exact sizes (a square of 12 to 22 pixels), and that neighbouring places
-are one pixel apart. Pixels are 0 and 255 where the published file has 0 and 1.
+one sprite in a binary image of 64 x 64 pixels, no anti-aliasing, whole at every place. Ours are:
+the outline of the heart, the exact sizes (a square of 11 to 22 pixels), places one pixel apart, and
+the point that sprites turn about. Pixels are 0 and 255 where the published file has 0 and 1.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ _SQUARE = 173  # half the side of the largest square
 _ELLIPSE = (236, 118)  # half axes of the largest ellipse
 _HEART = 178  # radius of the largest heart
 _DROP = 17  # by which a heart is lowered, so that it turns about its middle
-# Sprites turn about a point beside a pixel's centre. Were it the centre, a square turned by 9 and by
-# 99 degrees would cover the same pixels more often.
+# Sprites turn about a point beside a pixel's centre. Were it the centre, a small square turned by 0
+# and by 92 degrees would cover the same pixels.
 _OFFSET = (7, 2)
 
 

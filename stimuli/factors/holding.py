@@ -1,7 +1,7 @@
-"""Which levels the splits of Schott et al. 2021 hold out: about 30 per cent train, 70 per cent test.
+"""Which levels the splits of Schott et al. 2021 hold out: 30 per cent train, 70 per cent test.
 
-The paper's levels were never published, only its geometry: extrapolation trains on the low levels of
-every factor; interpolation takes interior levels out and keeps the ends; composition tests where
+The paper's levels were never published, only its geometry: extrapolation trains on the low levels
+of every factor; interpolation takes interior levels out and keeps the ends; composition tests where
 all factors are high together, so that each level alone is seen in training. The levels here are
 ours, by one rule for every space: hold out levels of as many factors as reach the shares, coarse
 factors first, each an equal part of what remains. Shares are computed, never assumed: with all
@@ -12,6 +12,7 @@ factor alone.
 from __future__ import annotations
 
 import itertools
+import operator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -45,24 +46,31 @@ class Holding:
 def holding(space: FactorSpace, kind: str) -> Holding:
     """The levels that one kind of split holds out of a space.
 
+    Of as many factors as come within two points of 30 : 70; if no choice does, the nearest.
+
     Raises:
-        InputError: if no choice of levels comes within two points of 30 : 70.
+        InputError: if no factor has levels enough.
     """
     able = [f for f in space.factors if f.held and distinct(f) > (2 if _inner(kind) else 1)]
+    nearest: list[_Choice] = []
     for count in range(len(able), 0, -1):
-        found = []
-        for chosen in itertools.combinations(able, count):
-            held = _share_out(chosen, kind)
-            miss = abs(_train(chosen, held, kind) - TRAIN)
-            if miss <= TOLERANCE:
-                found.append((miss, len(found), chosen, held))
-        if found:
-            _, _, chosen, held = min(found)
-            return _described(chosen, held, kind)
-    raise InputError(
-        f"variant {kind!r} is not possible: no levels of {space.name} give about 30 : 70; "
-        "use random, or --hold-out EXPR"
-    )
+        found: list[_Choice] = []
+        for number, chosen in enumerate(itertools.combinations(able, count)):
+            sizes = _share_out(chosen, kind)
+            miss = abs(_train(chosen, sizes, kind) - TRAIN)
+            found.append((miss, -count, number, chosen, sizes))
+        nearest.append(min(found, key=operator.itemgetter(0, 1, 2)))
+        if nearest[-1][0] <= TOLERANCE:
+            return _described(*nearest[-1][3:], kind)
+    if not nearest:
+        raise InputError(
+            f"variant {kind!r} is not possible: no factor of {space.name} has levels enough; "
+            "use random, or --hold-out EXPR"
+        )
+    return _described(*min(nearest, key=operator.itemgetter(0, 1, 2))[3:], kind)
+
+
+_Choice = tuple[Fraction, int, int, tuple[Factor, ...], dict[str, int]]
 
 
 def distinct(factor: Factor) -> int:

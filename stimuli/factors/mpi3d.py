@@ -43,7 +43,7 @@ SPACE = FactorSpace(
         Factor(
             name="camera_height",
             values=("top", "center", "bottom"),
-            about="from where the camera looks: from above, level or from below",
+            about="from where the camera looks: from above, about level, or from below",
         ),
         Factor(
             name="background_color",

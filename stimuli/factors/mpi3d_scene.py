@@ -29,7 +29,7 @@ CAMERAS = ((-38, 0.62), (-14, 0.75), (8, 0.92))  # degrees it looks up, height o
 WALLS = ((132, 68, 172), (48, 156, 106), (250, 138, 116))  # purple, sea green, salmon
 
 _DISTANCE = 7.0  # of the cameras from the axis
-_HALF = 1.57  # half the height that is seen at that distance
+_HALF = 1.59  # half the height that is seen at that distance
 _TENTHS = 3600  # of a degree, in a turn
 _PAN = (-741, 38)  # tenths of a degree: the first step, and from each step to the next
 _LIFT = (-340, 20)
@@ -37,7 +37,7 @@ _YAW = 200  # of the object against the hand, so that a cube seldom shows one fa
 
 _SHOULDER = (0.02, 0.34)  # out from the axis, up
 _ELBOW = (-0.2, 1.0)
-_FOREARM = 0.91
+_FOREARM = 0.90
 _HAND = 0.12  # from the wrist to the object
 _FLOOR = -0.6
 _RING = (2.7, 1.8)  # radius and top of the wall
@@ -337,7 +337,8 @@ def _lower(height: int, pan: int) -> tuple[Floats, Ints]:
 
 def arm_layer(height: int, pan: int, lift: int) -> Layer:
     """The arm at levels of the camera's height and of the two axes."""
-    depth, packed = (array.copy() for array in _lower(height, pan))
+    depth, packed = _lower(height, pan)
+    depth, packed = depth.copy(), packed.copy()
     _add(forearm(pan, lift), height, depth, packed)
     return _layer(_sums(packed))
 

@@ -84,7 +84,7 @@ _WALLS = (
 _DISTANCE, _HEIGHT = 7.0, 3.0  # of the camera: level, from the axis it goes round, and above floor
 _TARGET: Vector = (0.0, 0.0, 0.6)
 _LENS = 0.27  # half the image's height at distance 1: an angle of view of 30 degrees
-_LAMP: Vector = (-4.4, -3.8, 5.4)  # fixed in the room: front left, above
+_LAMP: Vector = (-4.8, -2.7, 5.6)  # fixed in the room: front left, above
 _LAMP_SIDE = 1.5
 _KEY, _SKY, _GLOSS = 0.8, 0.28, 0.5  # light of the lamp and from all around; mirrored light
 
@@ -98,10 +98,10 @@ def draw(levels: Levels) -> Iterator[NDArray[np.uint8]]:
     """Images of combinations of levels, one by one; each is good until the next is asked for.
 
     Args:
-        levels: (n, 6) int64 rows of levels of `SPACE`.
+        levels: (n, 6) int64, in the range of `SPACE` (its `rows` checks that).
 
     Yields:
-        (64, 64, 3) uint8 RGB.
+        (64, 64, 3) uint8 RGB, C-contiguous.
     """
     total, part = np.empty((2, 3, _SIDE * _SIDE), dtype=np.uint16)
     image = np.empty((_SIDE, _SIDE, 3), dtype=np.uint8)

@@ -22,10 +22,10 @@ SET = FactorSet(
     image_shape=(64, 64, 3),
     title="Shapes3D",
     look=(
-        "Kept: factors, levels and their order, one object in the middle of a room, floor, walls and "
-        "object in one hue each, a camera that looks down a little and goes round the room. "
-        "Different: the proportions of room and objects, place and lens of the camera, light, shading "
-        "and shadow."
+        "Kept: factors, levels and their order, one object in the middle of a room, floor, walls "
+        "and object in one hue each, a camera that looks down a little and goes round the room. "
+        "Different: the proportions of room and objects, place and lens of the camera, light, "
+        "shading and shadow."
     ),
 )
 

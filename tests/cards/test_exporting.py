@@ -201,7 +201,7 @@ def test_commands(rmts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["export", str(rmts), "--format", "png", "--out", "my png"])
     assert done.exit_code == 0, done.output
-    assert "my png: 32 PNG files" in done.stdout
+    assert "my png:\n" in done.stdout
     assert "samediff-stimuli import 'my png' --out 'my png-again'" in done.stdout
     done = CliRunner().invoke(main, ["import", "my png", "--out", "back", "--workers", "1"])
     assert done.exit_code == 0, done.output

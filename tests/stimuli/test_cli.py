@@ -154,7 +154,8 @@ def test_show_names_every_class(name, tmp_path):
         assert values.shape == column.shape
         assert not column.names or set(values.reshape(-1).tolist()) <= set(column.names)
     with Image.open(tmp_path / "a.png") as picture:
-        assert picture.size == (224, 224)
+        height, width, _ = tasks.get(name).image_shape(make_recipe(name, 0))
+        assert picture.size == (width, height)
 
 
 def test_next_commands_are_quoted(tmp_path, monkeypatch):

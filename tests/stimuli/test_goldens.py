@@ -13,9 +13,11 @@ from xxhash import xxh3_64_hexdigest
 
 from samediff_stimuli import tasks
 from samediff_stimuli.recipe import FORMAT_VERSION
-from tests.cases import CASES, recipe_of
+from tests.cases import CASES as PAIR_CASES
+from tests.cases import FACTOR_CASES, recipe_of
 
 FILE = Path(__file__).with_name("goldens.json")
+CASES = PAIR_CASES + FACTOR_CASES
 ROWS = 12  # rows at each of three places: the start, across a shard's end, the end
 
 
