@@ -10,7 +10,6 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from samediff_stimuli.factors.archives import OnBytes, Published, md5_of
@@ -69,7 +68,7 @@ def download(
         try:
             _from_mirror(url, part, published, on_bytes, timeout)
         except _MirrorError as error:
-            reasons.append(f"{urlsplit(url).netloc or url}: {' '.join(str(error).split())}")
+            reasons.append(f"{_host(url)}: {' '.join(str(error).split())}")
         else:
             os.replace(part, target)
             return target
@@ -78,6 +77,11 @@ def download(
         f"{published.file} could not be downloaded{kept}: {'; '.join(reasons) or 'no mirror given'}"
         "; try again later, or download it by hand, then give --archive FILE"
     )
+
+
+def _host(url: str) -> str:
+    """The host of an address, without a user's name and password; never fails."""
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2] or url
 
 
 def _target(published: Published, out: Path) -> Path:
@@ -180,13 +184,13 @@ def _fetch(url: str, part: Path, published: Published, on_bytes: OnBytes, timeou
 
 def _connect(url: str, have: int, timeout: float) -> Any:
     """The response to a request for all bytes from `have` on; its status is 200, 206 or 416."""
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.startswith(("http://", "https://")):
         raise _MirrorError("is no http or https address")
-    request = Request(url, headers={"User-Agent": _AGENT, "Accept-Encoding": "identity"})
+    headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
     if have:
-        request.add_header("Range", f"bytes={have}-")
+        headers["Range"] = f"bytes={have}-"
     try:
-        response = urlopen(request, timeout=timeout)
+        response = urlopen(Request(url, headers=headers), timeout=timeout)
     except HTTPError as error:
         if error.code == 416 and have:
             return error

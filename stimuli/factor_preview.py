@@ -13,6 +13,7 @@ from samediff_stimuli.tasks import Split
 
 COLUMNS = 16
 _THUMB, _GAP, _MARGIN, _CAPTION = 80, 4, 14, 18  # pixels
+_SPREAD = 618  # thousandths, the golden ratio: so far apart are the others' levels
 _INK, _GROUND = (40, 40, 40), (236, 236, 236)
 
 Fetch = Callable[[str, list[int]], NDArray[np.uint8]]
@@ -54,15 +55,16 @@ def factor_sheet(space: FactorSpace, splits: tuple[Split, ...], fetch: Fetch) ->
     return picture
 
 
-def walk(space: FactorSpace, name: str) -> tuple[list[int], Levels]:
-    """Levels of one factor, evenly spread, all others in the middle, and the rows they make.
+def walk(space: FactorSpace, name: str, most: int = COLUMNS) -> tuple[list[int], Levels]:
+    """Levels of one factor, evenly spread, all others held, and the rows they make.
 
     Returns:
-        The levels shown, 16 at most, and (n, n_factors) int64 levels of each image.
+        The levels shown, and (n, n_factors) int64 levels of each image.
     """
     size = len(space.factor(name))
-    shown = np.linspace(0, size - 1, min(COLUMNS, size)).astype(int).tolist()
-    levels = np.tile(np.array(space.sizes, dtype=np.int64) // 2, (len(shown), 1))
+    shown = np.linspace(0, size - 1, min(most, size)).astype(int).tolist()
+    spread = [size * ((_SPREAD * (j + 1)) % 1000) // 1000 for j, size in enumerate(space.sizes)]
+    levels = np.tile(np.array(spread, dtype=np.int64), (len(shown), 1))
     levels[:, space.names.index(name)] = shown
     return shown, levels
 

@@ -97,9 +97,9 @@ def _twins(of: FactorSet, options: FactorOptions) -> str:
         "keep": "Both are kept as they fall; see above how many are astride.",
     }[options.twins or "drop"]
     return (
-        f"{shown}: {rows:,} of {len(of.space):,} images are the second of a pair. {what} Where both "
-        f"are kept, no model can tell their levels apart: over the grid, R2 of `{factor.name}` is "
-        f"at most {_bound(factor):.3f}."
+        f"{shown}: {rows:,} of {len(of.space):,} images are the second of a pair. {what} Where "
+        "both are kept, no model can tell their levels apart: over the grid, R2 of "
+        f"`{factor.name}` is at most {_bound(factor):.3f}."
     )
 
 

@@ -38,3 +38,9 @@ def use_tiny(monkeypatch, *names):
     """Put the small sets in the registry's place for the length of a test."""
     for name in names or LEVELS:
         monkeypatch.setitem(tasks.registry(), name, tiny(name))
+
+
+def use_whole(monkeypatch):
+    """Put the whole sets back for a while."""
+    for name, (module, _) in LEVELS.items():
+        monkeypatch.setitem(tasks.registry(), name, module.TASK)

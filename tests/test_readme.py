@@ -1,6 +1,6 @@
 """The README is true: its Python runs, its commands parse, its table is generated.
 
-`python tests/test_readme.py` writes the table of tasks and the gallery picture anew.
+`python -m tests.test_readme` writes the table of tasks and the pictures anew.
 """
 
 import re
@@ -13,7 +13,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from samediff_stimuli import AlignedOptions, generate, make_recipe, tasks
 from samediff_stimuli.cli import main
+from samediff_stimuli.factor_preview import walk
 from samediff_stimuli.families.contours import CONDITIONS
+from samediff_stimuli.table import concatenate
+from tests.cases import FACTOR_SETS
+from tests.factor_sets import use_tiny, use_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -38,7 +42,10 @@ def table():
             if not task.source
             else "train 6,400, validation 6,400, test 6,400"
         )
-        if task.variants:
+        if task.name in FACTOR_SETS:
+            space = task.space(make_recipe(task.name, 0))
+            sizes = f"grid of {len(space):,}; four times train and test, 30 : 70"
+        elif task.variants:
             found = task.splits(make_recipe(task.name, 0))
             tests = [split for split in found if split.name.startswith("test_")]
             shown = found if len(tests) < 3 else [s for s in found if s not in tests]
@@ -94,10 +101,50 @@ def gallery():
     return picture
 
 
+def walks():
+    """A walk along each factor of the grids, side by side."""
+    side, gap, caption = 56, 3, 18
+    blocks = []
+    for name in FACTOR_SETS:
+        recipe, task = make_recipe(name, 0), tasks.get(name)
+        space = task.space(recipe)
+        wide, high = 10 * (side + gap), side + gap + caption
+        picture = Image.new("RGB", (wide, high * len(space.factors) + 6), (236, 236, 236))
+        draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
+        for row, factor in enumerate(space.names):
+            _, levels = walk(space, factor, 10)
+            table = concatenate(
+                [task.design(recipe, "grid", r, r + 1) for r in space.rows(levels).tolist()]
+            )
+            draw.text((0, row * high + 3), f"{name}: {factor}", (40, 40, 40), font)
+            for place, image in enumerate(task.render(recipe, "grid", table)):
+                pixels = image[..., 0] if image.shape[-1] == 1 else image
+                thumb = Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
+                picture.paste(thumb, (place * (side + gap), row * high + caption))
+        blocks.append(picture)
+    high, gutter = max(block.height for block in blocks), 16
+    wide = sum(block.width + gutter for block in blocks) - gutter
+    whole = Image.new("RGB", (wide + 12, high + 12), (236, 236, 236))
+    left = 6
+    for block in blocks:
+        whole.paste(block, (left, 6))
+        left += block.width + gutter
+    return whole
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_grids():
+    """The grids of factors have few levels while the README's commands run."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_tiny(patch)
+        yield
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, small_grids):
     """A working folder that holds the README's datasets, smaller than the real ones."""
     root = tmp_path_factory.mktemp("readme")
+    generate(make_recipe("dsprites", 0), root / "dsprites-procedural-seed0", workers=1)
     options = AlignedOptions(train=256, validation=64, test=64, ood=8)
     generate(make_recipe("rmts", 0, options), root / "rmts-p32-seed0", workers=1)
     for name in ("squiggles", "shapes"):
@@ -108,7 +155,9 @@ def folder(tmp_path_factory):
 
 def test_table_of_tasks_is_current():
     """The table lists every task with its paper sizes."""
-    assert table() in README
+    with pytest.MonkeyPatch.context() as patch:
+        use_whole(patch)
+        assert table() in README
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
@@ -131,7 +180,9 @@ def test_commands_run(command, folder, monkeypatch):
         for size in {"train", "validation", "test", "ood"} & set(has):
             words += [f"--{size}", "16" if size == "train" else "8"]
     if words[0] in ("train", "matrix"):
-        words += ["--epochs", "1"]
+        words += ["--steps", "2"] if "dsprites" in words[1] else ["--epochs", "1"]
+    if words[0] == "generate" and words[words.index("--task") + 1] in FACTOR_SETS:
+        words += ["--workers", "1"]  # other processes do not know of the small grids
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
 
@@ -145,4 +196,5 @@ def test_install_commands_are_those_of_ci():
 
 if __name__ == "__main__":
     gallery().save(ROOT / "cards" / "gallery.png", optimize=True)
+    walks().save(ROOT / "cards" / "factors.png", optimize=True)
     (ROOT / "README.md").write_text(TABLE.sub(lambda m: m[1] + table() + m[2], README))

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import h5py
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
@@ -46,7 +45,7 @@ class Published:
         urls: mirrors, best first.
         n_bytes: its size, if known.
         md5: of the file, hex.
-        key: name of the images: uint8, (rows, height, width), and 3 more if in colour.
+        key: name of the images: uint8, (rows, height, width), then 3 if in colour.
         channels: 1 or 3.
         scale: what pixel values are multiplied by, so that white is 255.
         labels: name of the labels, (rows, factors) or after a constant column, if there are any:
@@ -300,15 +299,16 @@ class _Slices:
     """A dataset of an HDF5 file, read in slices of whole chunks; the last slice is kept."""
 
     def __init__(self, path: Path, key: str) -> None:
+        import h5py  # slow to import
+
         file = h5py.File(path, "r")
         self.close, self._data, names = file.close, file.get(key), list(file)
         if not isinstance(self._data, h5py.Dataset):
             self.close()
             raise _bad(path, f"has no array '{key}', but {', '.join(names) or 'nothing'}")
-        self.shape: tuple[int, ...] = tuple(self._data.shape)
-        self.dtype: np.dtype[Any] = self._data.dtype
+        self.shape, self.dtype = tuple(self._data.shape), self._data.dtype
         self._size = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
-        chunk = self._data.chunks[0] if self._data.chunks else 1
+        (chunk, *_) = self._data.chunks or (1,)
         self._rows = min(chunk * max(1, _ROWS // chunk), max(1, _SLICE // self._size))
         self._first, self._kept = 0, np.empty(0, dtype=self.dtype)
 

@@ -294,6 +294,23 @@ def test_headers_of_python_2_are_read(tmp_path):
     assert same(Archive(path, what, MPI3D).images(0, 60), images)
 
 
+def test_chunks_are_decoded_once(tmp_path, monkeypatch):
+    """Rows in order, from any row on, come from slices of whole chunks, each read once."""
+    path = tmp_path / "a.h5"
+    images = write_shapes3d(path)["images"]
+    archive = Archive(path, published(path, labels="labels"), SHAPES3D)
+    real, starts = h5py.Dataset.__getitem__, []
+
+    def get(data, rows):
+        starts.append(rows.start)
+        return real(data, rows)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", get)
+    assert same(archive.images(70, 90), images[70:90])
+    assert same(archive.images(90, 300), images[90:])
+    assert starts == [64, 128, 192, 256]  # two chunks of 32 rows
+
+
 def test_labels_may_lie_column_by_column(tmp_path):
     """Labels in Fortran order are compared as well as others."""
     path = tmp_path / "a.npz"
