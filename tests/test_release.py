@@ -3,18 +3,17 @@
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import psutil
 import pytest
 
-from samediff_stimuli import audit, generate
+from samediff_stimuli import audit, generate, make_recipe
 from samediff_stimuli.manifest import load
 from samediff_stimuli.verification import verify
-from tests.cases import CASES, recipe_of
-
-pytestmark = pytest.mark.slow
+from tests.cases import CASES, FACTOR_SETS, recipe_of
 
 # `samediff-stimuli generate --task TASK --seed 0`: content digest, largest bytes an image in HDF5.
 RELEASES = {
@@ -45,6 +44,7 @@ def run(*arguments):
     return peak / 1e6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", sorted(RELEASES))
 def test_the_documented_set(task, tmp_path):
     """The paper-size set has its golden digest, its size, and every row is what its recipe says."""
@@ -61,6 +61,7 @@ def test_the_documented_set(task, tmp_path):
     assert audit(tmp_path / "set").problems() == []
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_dataset(tmp_path):
     """Making 60,000 images takes no more memory than 6,000, both with two workers under 600 MB."""
     peaks = []
@@ -72,6 +73,7 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path):
     assert peaks[1] < 1.2 * peaks[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "variant"), OTHERS, ids=map("-".join, OTHERS))
 def test_no_image_twice_and_nothing_tells(name, variant, tmp_path):
     """At paper size no image comes back, no statistic tells the label, the digest is golden."""
@@ -83,9 +85,36 @@ def test_no_image_twice_and_nothing_tells(name, variant, tmp_path):
     assert json.loads(DIGESTS.read_text())[f"{name}-{variant}"] == made.digest()
 
 
-if __name__ == "__main__":  # remake the digests and the page of audits
-    import tempfile
+SAMPLE = {"dsprites": pytest.mark.slow}  # the others take longer
+GRIDS = [pytest.param(name, marks=SAMPLE.get(name, pytest.mark.long)) for name in FACTOR_SETS]
 
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_whole_grid(name, tmp_path):
+    """The documented command makes the golden grid within 1 GB; no test image is in training."""
+    out = tmp_path / "set"
+    peak = run("generate", "--task", name, "--seed", 0, "--out", out, "--workers", 2)
+    assert peak < 1000
+    manifest = load(out)
+    assert json.loads(DIGESTS.read_text())[f"{name}-all"] == manifest.digest()
+    assert manifest.repeats == dict.fromkeys(manifest.repeats, 0)
+    assert len(manifest.repeats) == 4
+    report = verify(out)
+    assert report.problems == ()
+    assert report.remade > 60
+
+
+def grid_digests():
+    """The content digest of every grid, as `generate` makes it."""
+    found = {}
+    for name in FACTOR_SETS:
+        with tempfile.TemporaryDirectory() as folder:
+            made = generate(make_recipe(name, 0), Path(folder) / "set", parquet=False)
+            found[f"{name}-all"] = made.digest()
+    return found
+
+
+if __name__ == "__main__":  # remake the digests and the page of audits
     found, pages = {}, ["# Audit of every set at its default size, seed 0"]
     for case in FIRST:
         with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +122,8 @@ if __name__ == "__main__":  # remake the digests and the page of audits
             found["-".join(case)] = generate(recipe_of(*case), out, parquet=False).digest()
             pages.append(f"## {case[0]}\n\n{audit(out).markdown()}")
     DIGESTS.write_text(
-        json.dumps({"-".join(c): found["-".join(c)] for c in OTHERS}, indent=1) + "\n"
+        json.dumps({"-".join(c): found["-".join(c)] for c in OTHERS} | grid_digests(), indent=1)
+        + "\n"
     )
     pages.insert(1, "Made by `python -m tests.test_release`; `samediff-stimuli audit` prints each.")
     AUDIT.write_text("\n\n".join(pages) + "\n")
