@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from samediff_stimuli import manifest, tasks
 from samediff_stimuli.cards.exporting import chosen_splits, fresh_folder
 from samediff_stimuli.factor_task import GRID
-from samediff_stimuli.factors.label_files import KEY, file_name
+from samediff_stimuli.factors.label_files import KEY, PARTS, file_name
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError
@@ -66,6 +66,12 @@ def export_benchmark(
     if splits and whole:
         raise InputError(f"split {GRID!r} has no file in the benchmark; legal: train and test")
     chosen = [split for split in chosen_splits(made, splits) if split.name not in whole]
+    for partition in {split.partition for split in chosen}:
+        if sum(split.partition == partition for split in chosen) != len(PARTS):
+            raise InputError(
+                f"one part of {partition!r} alone is not possible: the benchmark's loader downloads "
+                "what it does not find; give train and test"
+            )
     with fresh_folder(folder, made, Path(out), "benchmark-npz", overwrite) as fresh:
         for split in chosen:
             part = split.name.rpartition("_")[2]

@@ -36,8 +36,7 @@ class Origin:
 
 def command(recipe: Recipe) -> str:
     """The shortest command that makes a recipe: no option that follows from the others."""
-    if not tasks.get(recipe.task).source:
-        return "samediff-stimuli import FOLDER --out DIR"
+    task = tasks.get(recipe.task)
     make = type(recipe.options)
     specs = {spec.name: spec.metadata for spec in dataclasses.fields(make)}
     fixed = {name: getattr(recipe.options, name) for name in specs if specs[name].get("derived")}
@@ -48,7 +47,12 @@ def command(recipe: Recipe) -> str:
             if make(**fixed, **fewer) == recipe.options:
                 needed = fewer
     words = ["samediff-stimuli generate", f"--task {recipe.task}", f"--seed {recipe.seed}"]
-    local = {name: metadata["sign"] for name, metadata in specs.items() if metadata.get("local")}
+    if not task.source:
+        space = task.space(recipe)
+        words = ["samediff-stimuli import", "FOLDER" if space is None else "SOURCE", "--out DIR"]
+        words += [f"--label {f.name}" for f in (space.factors if space else ()) if not f.held]
+    offered = {n: metadata for n, metadata in specs.items() if not metadata.get("derived")}
+    local = {n: metadata["sign"] for n, metadata in offered.items() if metadata.get("local")}
     used = [n for n, sign in local.items() if sign is None or getattr(recipe.options, sign)]
     words += [f"--{name.replace('_', '-')} PATH" for name in used]
     for name, value in needed.items():
@@ -80,7 +84,7 @@ def card(manifest: Manifest, origin: Origin | None = None) -> str:
         "## Load it",
         _loading(manifest),
         "## Make it again, to the byte",
-        f"```sh\n{command(recipe)}\n```\n\nRecipe: `{recipe.canonical_json()}`",
+        f"```sh\n{command(recipe)}\n```\n\n{_recipe(recipe)}",
         "## Splits",
         _table(
             ["split", "images", "what is in it", "digest of its content"],
@@ -97,16 +101,17 @@ def card(manifest: Manifest, origin: Origin | None = None) -> str:
         _columns(task.columns(recipe), task.image_shape(recipe)),
         *(_departures(task) if task.departures else []),
         *(part for head, text in task.sections(recipe).items() for part in (f"## {head}", text)),
-        *([] if task.source else _origin(origin)),
+        *([] if task.source else _origin(origin, is_grid=task.space(recipe) is not None)),
         "## Files and digests",
         _DIGESTS,
         _table(
             ["file", "bytes", "SHA-256"],
             [
                 [f"`{f.path}`", f"{f.n_bytes:,}", f"`{f.sha256[:16]}`"]
-                for f in manifest.data_files()
+                for f in manifest.data_files()[:_FILES]
             ],
         ),
+        *_more_files(manifest),
         f"Content digest of the whole dataset: `{manifest.digest()}`",
         "## Licence and citation",
         _rights(task, recipe) if task.source else _rights_of_others(origin),
@@ -114,11 +119,26 @@ def card(manifest: Manifest, origin: Origin | None = None) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _recipe(recipe: Recipe) -> str:
+    """The recipe, or where it is."""
+    text, is_grid = recipe.canonical_json(), tasks.get(recipe.task).space(recipe) is not None
+    return "Recipe: see `manifest.json`." if is_grid and len(text) > _LONG else f"Recipe: `{text}`"
+
+
+def _more_files(manifest: Manifest) -> list[str]:
+    """How many files the table leaves out."""
+    files = manifest.data_files()[_FILES:]
+    n_bytes = sum(file.n_bytes for file in files)
+    return [f"And {len(files)} more, {n_bytes:,} bytes: see `manifest.json`."] if files else []
+
+
 def _title(manifest: Manifest) -> str:
     """The task's title, the dataset's name, and its seed if it was made from one."""
     task = tasks.get(manifest.recipe.task)
     seed = f", seed {manifest.recipe.seed}" if task.source else ""
-    return f"{task.title} (`{manifest.name}`{seed})"
+    drawn = task.space(manifest.recipe) is not None and task.source
+    like = "-like, drawn by samediff-stimuli" if drawn and task.made_here(manifest.recipe) else ""
+    return f"{task.title}{like} (`{manifest.name}`{seed})"
 
 
 def _departures(task: Task) -> list[str]:
@@ -132,14 +152,15 @@ def _departures(task: Task) -> list[str]:
     ]
 
 
-def _origin(origin: Origin) -> list[str]:
+def _origin(origin: Origin, is_grid: bool) -> list[str]:
     """Where images of others come from, and what to beware of."""
+    what = "with a table of what they show" if is_grid else "from a folder of classes"
     return [
         "## Where the images come from",
-        "This package did not make the images; it read them from a folder of classes.",
+        f"This package did not make the images; it read them {what}.",
         "\n".join(f"- {note}" for note in origin.notes),
         "## Limits",
-        _LIMITS_OF_OTHERS,
+        _LIMITS_OF_GRIDS if is_grid else _LIMITS_OF_OTHERS,
     ]
 
 
@@ -178,6 +199,9 @@ def _rights_of_others(origin: Origin) -> str:
     )
 
 
+_FILES = 100  # that the card lists
+_LONG = 20_000  # characters: of a grid of which many combinations have no image
+
 _BALANCE = (
     "Counts of every class in every split, made from the scenes. Per-object columns give the "
     "smallest and the largest count over the classes that occur."
@@ -187,6 +211,13 @@ _LIMITS_OF_OTHERS = (
     "Labels are the names of the folders; nothing was checked against what the images show, "
     "neither balance nor leaks between splits, beyond what is said above. `samediff-stimuli "
     "verify` checks that this copy holds the pixels that were imported; it cannot make them anew."
+)
+
+_LIMITS_OF_GRIDS = (
+    "Nothing was checked against what the images show, neither the levels nor the balance of what "
+    "no factor tells. R2 is taken over the variance of the whole grid, whichever of its images "
+    "there are. `samediff-stimuli verify` checks that this copy holds the pixels that were "
+    "imported; it cannot make them anew."
 )
 
 _LIMITS = (
@@ -233,12 +264,13 @@ def _yaml(manifest: Manifest, origin: Origin) -> str:
         "splits": [_split_info(manifest, split) for split in splits],
     }
     total = sum(split.rows for split in splits)
-    ours: dict[str, Any] = {
-        "license": task.license(manifest.recipe),
-        "annotations_creators": ["machine-generated"],
-        "source_datasets": ["original"],
-        "tags": ["synthetic", "same-different", "relational-reasoning", "vision-transformers"],
-    }
+    ours: dict[str, Any] = {"license": task.license(manifest.recipe), "tags": [*task.tags]}
+    if task.made_here(manifest.recipe):
+        ours |= {
+            "annotations_creators": ["machine-generated"],
+            "source_datasets": ["original"],
+            "tags": ["synthetic", *task.tags],
+        }
     data = DatasetCardData(
         **(ours if task.source else {"license": origin.license, "tags": ["samediff-stimuli"]}),
         task_categories=["image-classification"],
@@ -287,48 +319,38 @@ def _yaml_features(
 
 
 def _loading(manifest: Manifest) -> str:
+    """The code that loads the dataset, or a split that is a list of rows of its grid."""
     mirrored, first = manifest.shards[0].mirror is not None, manifest.shards[0].split
-    if manifest.indices:
-        return _loading_grid(manifest, mirrored)
     what = "Parquet: PIL images, class labels" if mirrored else "HDF5: arrays, class labels"
-    return f"""```python
-from datasets import load_dataset
+    name, index = manifest.name, next(iter(manifest.indices), None)
+    is_grid = tasks.get(manifest.recipe.task).space(manifest.recipe) is not None
+    loader, values = ("FactorDataset", "targets") if is_grid else ("StimulusDataset", "labels")
+    lead, imports = "", "from datasets import load_dataset"
+    code = f'data = load_dataset("DIR_OR_REPO", "{name}")  # {what}'
+    if index is not None:
+        lead = (
+            "Every image is stored once, in the split `grid`; the others are lists of its rows.\n\n"
+        )
+        imports = f"import h5py\n{imports}"
+        code = f'''data = load_dataset("DIR_OR_REPO", "{name}", split="{first}")  # {what}
+{index.split} = data.select(h5py.File("DIR/{index.file.path}")["row"][:])'''
+        first = index.split
+    stored = manifest.shards[0].split
+    return f"""{lead}```python
+{imports}
 
-data = load_dataset("DIR_OR_REPO", "{manifest.name}")  # {what}
+{code}
 ```
 
 ```python
-from samediff_stimuli.loaders import StimulusDataset, make_loader
+from samediff_stimuli.loaders import {loader}, make_loader
 
-data = StimulusDataset("DIR", "{first}")  # HDF5: (image, label), uint8 tensors
-for images, labels in make_loader(data, batch_size=128, shuffle=True, seed=0):
+data = {loader}("DIR", "{first}")  # HDF5: (image, {values}), uint8 images
+for images, {values} in make_loader(data, batch_size=128, shuffle=True, seed=0):
     ...
 ```
 
-Without the package: `load_dataset("hdf5", data_files="DIR/hdf5/{manifest.name}/{first}-*.h5")`."""
-
-
-def _loading_grid(manifest: Manifest, mirrored: bool) -> str:
-    """How to load a split that is a list of rows of the grid."""
-    index = manifest.indices[0]
-    suffix = "" if mirrored else "  # HDF5: arrays; --parquet gives PIL images"
-    return f"""Every image is stored once, in the split `grid`; the others are lists of its rows.
-
-```python
-import h5py
-from datasets import load_dataset
-
-grid = load_dataset("DIR_OR_REPO", "{manifest.name}", split="grid"){suffix}
-{index.split} = grid.select(h5py.File("DIR/{index.file.path}")["row"][:])
-```
-
-```python
-from samediff_stimuli.loaders import FactorDataset, make_loader
-
-data = FactorDataset("DIR", "{index.split}")  # (image, targets in [0, 1]), tensors
-for images, targets in make_loader(data, batch_size=128, shuffle=True, seed=0):
-    ...
-```"""
+Without the package: `load_dataset("hdf5", data_files="DIR/hdf5/{name}/{stored}-*.h5")`."""
 
 
 def _balance(columns: tuple[Column, ...], counts: dict[str, dict[str, list[int]]]) -> str:
@@ -349,8 +371,8 @@ def _balance(columns: tuple[Column, ...], counts: dict[str, dict[str, list[int]]
 
 
 def _columns(columns: tuple[Column, ...], image_shape: tuple[int, int, int]) -> str:
-    height, width, _ = image_shape
-    rows = [["`image`", f"uint8 ({height}, {width}, 3)", "RGB; PNG in Parquet, array in HDF5", ""]]
+    kind = "grey" if image_shape[-1] == 1 else "RGB"
+    rows = [["`image`", f"uint8 {image_shape}", f"{kind}; PNG in Parquet, array in HDF5", ""]]
     for column in columns:
         shape = f" {column.shape}" if column.shape else ""
         names = ", ".join(f"{index} {name}" for index, name in enumerate(column.names))

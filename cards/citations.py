@@ -32,9 +32,9 @@ CITATIONS: dict[str, str] = {
     "schott2021": """@inproceedings{schott2022visual,
   title     = {Visual Representation Learning Does Not Generalize Strongly Within the Same
                Domain},
-  author    = {Schott, Lukas and von K{\"u}gelgen, Julius and Tr{\"a}uble, Frederik and
+  author    = {Schott, Lukas and von K{\\"u}gelgen, Julius and Tr{\\"a}uble, Frederik and
                Gehler, Peter and Russell, Chris and Bethge, Matthias and
-               Sch{\"o}lkopf, Bernhard and Locatello, Francesco and Brendel, Wieland},
+               Sch{\\"o}lkopf, Bernhard and Locatello, Francesco and Brendel, Wieland},
   booktitle = {International Conference on Learning Representations},
   year      = {2022},
   note      = {arXiv:2107.08221}

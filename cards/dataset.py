@@ -64,6 +64,7 @@ def generate(
     reason = tasks.get(recipe.task).missing(recipe)
     if reason is not None:
         raise InputError(f"the images of {recipe.task!r} cannot be made: {reason}")
+    factors.check_lists(recipe)
     folder.prepare(out, recipe, parquet)
     mirror = ParquetMirror(tasks.get(recipe.task).columns(recipe)) if parquet else None
     shards = engine.run(recipe, out, workers, mirror, on_rows)
@@ -118,6 +119,7 @@ def estimate(recipe: Recipe, workers: int, parquet: bool) -> Estimate:
     task = tasks.get(recipe.task)
     mirror = ParquetMirror(task.columns(recipe)) if parquet else None
     shards, name = engine.plan(recipe), task.name_of(recipe)
+    lists = len(set(task.splits(recipe)) - set(task.stored_splits(recipe)))
     n_bytes = seconds = 0.0
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
@@ -138,7 +140,7 @@ def estimate(recipe: Recipe, workers: int, parquet: bool) -> Estimate:
             n_bytes += record.file.n_bytes * share
             n_bytes += record.mirror.n_bytes * share if record.mirror else 0
     return Estimate(
-        files=len(shards) * (2 if parquet else 1) + 3,
+        files=len(shards) * (2 if parquet else 1) + lists + 3,
         n_bytes=round(n_bytes),
         seconds=seconds / min(workers, len(shards)),
     )

@@ -17,20 +17,26 @@ _DIGEST = 16  # bytes of XXH3-128
 _BATCH = 64  # images decoded at a time
 
 
-def write_indices(out: Path, recipe: Recipe) -> tuple[IndexRecord, ...]:
-    """Write the list of rows of every split that is not stored by itself.
+def check_lists(recipe: Recipe) -> None:
+    """Raise InputError unless what lists the rows of every split is at hand."""
+    task = tasks.get(recipe.task)
+    for split in task.splits(recipe):
+        if task.members is not None and task.members(recipe, split.name) is None:
+            raise InputError(
+                f"the rows of {split.name} are in label files; give --split-labels DIR"
+            )
 
-    Raises:
-        InputError: if what lists the rows is not at hand.
-    """
+
+def write_indices(out: Path, recipe: Recipe) -> tuple[IndexRecord, ...]:
+    """Write the list of rows of every split that is not stored by itself."""
     task, made = tasks.get(recipe.task), []
     stored = {split.name for split in task.stored_splits(recipe)}
     for split in task.splits(recipe):
         if split.name in stored:
             continue
-        rows = task.members(recipe, split.name) if task.members else None
-        if rows is None:
-            raise InputError(f"the rows of {split.name} are in label files; give --split-labels")
+        assert task.members is not None  # else every split is stored
+        rows = task.members(recipe, split.name)
+        assert rows is not None  # see `check_lists`
         path = out / "splits" / task.name_of(recipe) / f"{split.name}.h5"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_index(path, rows)

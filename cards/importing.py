@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import __version__ as pillow_version
@@ -87,13 +87,7 @@ def import_folder(
         InputError: for a folder or file that cannot be imported; nothing is changed.
         OSError: if the disk is full; finished shards stay, and the same call goes on from there.
     """
-    workers = engine.available_workers() if workers is None else workers
-    if workers < 1:
-        raise InputError(f"workers {workers} is out of range; legal: 1 or more")
-    if size is not None and not 1 <= size <= MAX_SIDE:
-        raise InputError(f"image_size {size} is out of range; legal: 1 .. {MAX_SIDE}")
-    if not _LICENSE.fullmatch(license):
-        raise InputError(f"license {license!r} is not legal; legal: a Hub name, e.g. cc-by-4.0")
+    workers = check_arguments(workers, size, license)
     out = Path(out)
     listing = source if isinstance(source, Listing) else scan(source, split)
     if out.resolve().is_relative_to(listing.folder):
@@ -111,6 +105,22 @@ def import_folder(
         on_rows=on_rows,
         origin=origin_of(listing, rows, size, license),
     )
+
+
+def check_arguments(workers: int | None, size: int | None, license: str) -> int:
+    """The number of workers, all processors for None.
+
+    Raises:
+        InputError: for one that is out of range, a side that is, or no name of a licence.
+    """
+    workers = engine.available_workers() if workers is None else workers
+    if workers < 1:
+        raise InputError(f"workers {workers} is out of range; legal: 1 or more")
+    if size is not None and not 1 <= size <= MAX_SIDE:
+        raise InputError(f"image_size {size} is out of range; legal: 1 .. {MAX_SIDE}")
+    if not _LICENSE.fullmatch(license):
+        raise InputError(f"license {license!r} is not legal; legal: a Hub name, e.g. cc-by-4.0")
+    return workers
 
 
 def examine(
@@ -202,6 +212,19 @@ def provenance(listing: Listing, rows: Sequence[Row]) -> str:
 
 def origin_of(listing: Listing, rows: Sequence[Row], size: int | None, license: str) -> Origin:
     """What the card says of the images."""
+    origin = origin_of_files(listing, rows, size, license)
+    notes = [*origin.notes, *_repeats(rows)]
+    if listing.strays:
+        notes.append(
+            f"{len(listing.strays):,} other files and folders beside the images were left out."
+        )
+    return replace(origin, notes=tuple(notes))
+
+
+def origin_of_files(
+    listing: Listing, rows: Sequence[Row], size: int | None, license: str
+) -> Origin:
+    """What is to be said of images, each of which is a file, whatever is in them."""
     table = provenance(listing, rows)
     versions = {"pillow": pillow_version}
     if any(row.info.kind == "JPEG" for row in rows):
@@ -209,15 +232,12 @@ def origin_of(listing: Listing, rows: Sequence[Row], size: int | None, license: 
         versions["libjpeg"] = f"turbo {turbo}" if turbo else str(features.version("jpg"))
     sha256 = hashlib.sha256(table.encode()).hexdigest()
     which = f"`{folder.PROVENANCE}` names each row's file and its SHA-256; its own is `{sha256}`."
-    notes = (which, *_notes(listing, rows, size, versions))
+    notes = (which, *_notes([row.info for row in rows], size, versions))
     return Origin(license=license, notes=notes, files={folder.PROVENANCE: table}, versions=versions)
 
 
-def _notes(
-    listing: Listing, rows: Sequence[Row], size: int | None, versions: dict[str, str]
-) -> Iterator[str]:
+def _notes(files: Sequence[FileInfo], size: int | None, versions: dict[str, str]) -> Iterator[str]:
     """Lines on the files, and on all that was done to their pixels."""
-    files = [row.info for row in rows]
     kinds, modes = Counter(file.kind for file in files), Counter(file.mode for file in files)
     yield (
         f"{len(files):,} files: {_counted(kinds)}; colour modes {_counted(modes)}. All are stored "
@@ -241,9 +261,6 @@ def _notes(
             f"{versions['pillow']} with libjpeg {versions['libjpeg']}; import the PNG files that "
             "`samediff-stimuli export` writes for the same pixels everywhere."
         )
-    yield from _repeats(rows)
-    if listing.strays:
-        yield f"{len(listing.strays):,} other files and folders beside the images were left out."
 
 
 def _repeats(rows: Sequence[Row]) -> Iterator[str]:

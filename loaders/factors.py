@@ -88,9 +88,11 @@ class FactorDataset(StimulusDataset):
     @cached_property
     def grid(self) -> Rows:
         """See the class; made when first asked for."""
-        if _stores_grid(tasks.get(self.recipe.task), self.recipe):
+        (first, *_) = tasks.get(self.recipe.task).stored_splits(self.recipe)
+        if first.name == GRID and first.rows == len(self.space):
             return self._reader.stored
-        return self.table["row"].astype(np.int64)
+        places = np.arange(len(self))  # train and test by themselves, or a grid with gaps
+        return self._reader.values(("row",), places)["row"].astype(np.int64)
 
     @cached_property
     def levels(self) -> Levels:
@@ -106,7 +108,13 @@ class FactorDataset(StimulusDataset):
         Returns:
             Images (m, c, height, width) uint8, or the stacked outputs of `transform`, and targets
             (m, n_factors) float32.
+
+        Raises:
+            IndexError: out of range; -1 is what `rows_of` and `traversals` give for an image that
+                the split does not hold.
         """
+        if len(indices) and min(indices) < 0:
+            raise IndexError("position -1: the split does not hold that image; leave it out")
         images, values = self._read(indices)
         if self.transform is not None:
             images = torch.stack([torch.as_tensor(self.transform(image)) for image in images])
@@ -156,7 +164,7 @@ def _stores_grid(task: tasks.Task, recipe: Recipe) -> bool:
 
 
 def _members(task: tasks.Task, recipe: Recipe, split: str, text: str) -> Rows:
-    """(n,) int64 rows of the grid that a part of a split of one's own consists of."""
+    """(n,) int64 places in the stored grid of what a part of a split of one's own consists of."""
     ours: dict[str, Any] = {"variant": "all", "labelled": (), "labelled_rows": ()}
     options: Any = recipe.options
     options = dataclasses.replace(options, hold_out=text, labelled_content="", **ours)

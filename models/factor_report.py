@@ -48,7 +48,7 @@ class Scores:
         return statistics.fmean(self.mse)
 
     def as_dict(self) -> dict[str, Any]:
-        """The numbers under the keys of the benchmark's released code, the names and n."""
+        """The numbers under keys formed like the benchmark's, from our factors' names; and n."""
         named = {"rsquared": self.r2_mean, "mse": self.mse_mean}
         for name, r2, mse in zip(self.names, self.r2, self.mse, strict=True):
             named |= {f"rsquared_{name}": r2, f"mse_{name}": mse}
@@ -148,6 +148,30 @@ class Evaluation:
             "modularity": self.modularity and self.modularity.as_dict(),
             "towards_mean": self.towards_mean and self.towards_mean.as_dict(),
         }
+
+
+def evaluation_from_dict(data: Mapping[str, Any]) -> Evaluation:
+    """An evaluation back from `Evaluation.as_dict`."""
+    scores = data["scores"]
+    names = tuple(scores["names"])
+    modular, towards = data["modularity"], data["towards_mean"]
+    return Evaluation(
+        scores=Scores(
+            names=names,
+            r2=tuple(scores[f"rsquared_{name}"] for name in names),
+            mse=tuple(scores[f"mse_{name}"] for name in names),
+            n=scores["n"],
+        ),
+        modularity=modular and Modularity(**_columns(modular["factors"])),
+        towards_mean=towards and TowardsMean(**_columns(towards["factors"])),
+    )
+
+
+def _columns(by_factor: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The fields of a record of tuples, back from `_by_factor`."""
+    fields = next(iter(by_factor.values()))
+    columns = {field: tuple(row[field] for row in by_factor.values()) for field in fields}
+    return {"names": tuple(by_factor), **columns}
 
 
 def _by_factor(record: Modularity | TowardsMean) -> dict[str, dict[str, Any]]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from samediff_stimuli import tasks
 from samediff_stimuli.loaders import FactorDataset
 from samediff_stimuli.manifest import load, write_atomically
 from samediff_stimuli.models import factor_report
 from samediff_stimuli.models.factor_cnn import FactorTrainConfig, train_factors
-from samediff_stimuli.models.factors import Evaluation
+from samediff_stimuli.models.factor_report import Evaluation
 from samediff_stimuli.recipe import InputError
+
+RESULT = "result.json"
 
 
 def train_partitions(
@@ -25,10 +29,12 @@ def train_partitions(
 ) -> dict[str, Evaluation]:
     """Train the baseline on train, and test it on test, of each partition of a factor set.
 
+    A partition that was trained and tested before, in the same way, is not trained again.
+
     Args:
         folder: the dataset folder.
-        out: run folder: a folder for each partition, and result.json, result.md and result.png over
-            all of them.
+        out: run folder: a folder for each partition, and, written last, result.json, result.md and
+            result.png over all of them.
         config: how to train.
         tell: given lines of progress.
         variants: which partitions; all when empty.
@@ -45,15 +51,27 @@ def train_partitions(
     for name in variants:
         if name not in pairs:
             raise InputError(f"unknown variant {name!r}; {folder} has {', '.join(pairs)}")
-    found = {}
-    for name in variants or pairs:
-        train, test = (FactorDataset(folder, split) for split in pairs[name])
-        tell(f"{name}: {len(train):,} images to train on, {len(test):,} to test on")
-        run = train_factors(
-            train, {"test": test}, out / name, config, tell, digest=manifest.digest()
-        )
-        found[name] = run.evaluations["test"]
-        _report(out, manifest.name, manifest.digest(), config, found)
+    chosen, found = tuple(dict.fromkeys(variants)) or tuple(pairs), {}
+    for name in chosen:
+        known = _finished(out / name / RESULT, manifest.digest(), config)
+        if known is None:
+            train, test = (FactorDataset(folder, split) for split in pairs[name])
+            tell(f"{name}: {len(train):,} images to train on, {len(test):,} to test on")
+            digest = manifest.digest()
+            run = train_factors(train, {"test": test}, out / name, config, tell, digest=digest)
+            known = run.evaluations["test"]
+        found[name] = known
+    report = {
+        "dataset": manifest.name,
+        "folder": str(folder),
+        "variants": list(variants),
+        "digest": manifest.digest(),
+        "config": dataclasses.asdict(config),
+        "results": {name: each.as_dict() for name, each in found.items()},
+    }
+    write_atomically(out / "result.md", page(report))
+    factor_report.plot(found, out / "result.png", title=manifest.name)
+    write_atomically(out / RESULT, json.dumps(report, indent=1) + "\n")
     return found
 
 
@@ -65,16 +83,33 @@ def _pairs(splits: Sequence[tasks.Split]) -> dict[str, tuple[str, str]]:
     return {name: (parts[0], parts[1]) for name, parts in of.items() if len(parts) == 2}
 
 
-def _report(
-    out: Path, name: str, digest: str, config: FactorTrainConfig, found: dict[str, Evaluation]
-) -> None:
-    """result.json, result.md and result.png over the partitions so far."""
-    report = {
-        "dataset": name,
-        "digest": digest,
-        "config": dataclasses.asdict(config),
-        "results": {partition: each.as_dict() for partition, each in found.items()},
-    }
-    write_atomically(out / "result.json", json.dumps(report, indent=1) + "\n")
-    write_atomically(out / "result.md", factor_report.markdown(found))
-    factor_report.plot(found, out / "result.png", title=name)
+def _finished(path: Path, digest: str, config: FactorTrainConfig) -> Evaluation | None:
+    """What an earlier run of the same kind found, if there was one."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        if (report["digest"], report["config"]) != (digest, dataclasses.asdict(config)):
+            return None
+        return factor_report.evaluation_from_dict(report["results"]["test"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """The results as a page: of what, how to come to them again, and tables.
+
+    Args:
+        report: what result.json holds.
+    """
+    config = report["config"]
+    words = ["samediff-stimuli", "train", report["folder"]]
+    for name in ("steps", "batch_size", "lr", "seed"):
+        words += [f"--{name.replace('_', '-')}", str(config[name])]
+    words += [word for variant in report["variants"] for word in ("--variant", variant)]
+    rows = f"{config['test_images']:,}" if config["test_images"] else "all"
+    found = {n: factor_report.evaluation_from_dict(each) for n, each in report["results"].items()}
+    return (
+        f"# The baseline of Schott et al. 2021 on `{report['dataset']}`\n\n"
+        f"`{shlex.join(words)}`; content digest `{report['digest'][:16]}`. Trained on train of "
+        f"each partition, tested on {rows} rows of its test, drawn at random.\n\n"
+        f"{factor_report.markdown(found)}"
+    )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from samediff_stimuli.cards.dataset import generate
     from samediff_stimuli.cards.exporting import export_png
     from samediff_stimuli.cards.importing import import_folder
+    from samediff_stimuli.cards.importing_factors import import_factors
     from samediff_stimuli.manifest import Manifest
     from samediff_stimuli.placed_options import PlacedOptions
     from samediff_stimuli.recipe import InputError, Recipe
@@ -43,6 +44,7 @@ _HOMES = {
     "design": "tasks",
     "export_png": "cards.exporting",
     "generate": "cards.dataset",
+    "import_factors": "cards.importing_factors",
     "import_folder": "cards.importing",
     "make_recipe": "tasks",
     "render": "tasks",
@@ -65,6 +67,7 @@ __all__ = [
     "design",
     "export_png",
     "generate",
+    "import_factors",
     "import_folder",
     "make_recipe",
     "render",

@@ -235,8 +235,7 @@ def generate(
     name = tasks.get(task).name_of(recipe)
     out = Path(f"{name}-seed{seed}") if out is None else out
     workers = available_workers() if workers is None else workers
-    splits = tasks.get(task).splits(recipe)
-    total = sum(split.rows for split in splits)
+    total = sum(split.rows for split in tasks.get(task).stored_splits(recipe))
     if dry_run:
         guess = dataset.estimate(recipe, workers, parquet)
         click.echo(f"{out}: {total:,} images in {guess.files} files, about {size(guess.n_bytes)}")
@@ -263,16 +262,15 @@ def show(task: str, seed: int, split: str, index: int, png: Path | None, **given
     samediff-stimuli show --task rmts --seed 0 --split test --index 17
     """
     recipe = _recipe(task, seed, given)
-    from PIL import Image
-
     from samediff_stimuli import preview, tasks
+    from samediff_stimuli.image_files import as_picture
 
     chosen = tasks.get(task)
     table = tasks.design(recipe, split, [index])
     row = table.row(0)
     named = {c.name: c.named(row[c.name]) for c in chosen.columns(recipe)}
     png = Path(f"{chosen.name_of(recipe)}-seed{seed}-{split}-{index}.png") if png is None else png
-    preview.save(Image.fromarray(chosen.render(recipe, split, table)[0]), png)
+    preview.save(as_picture(chosen.render(recipe, split, table)[0]), png)
     scene = {"png": str(png), "split": split, **named, "recipe": recipe.as_dict()}
     click.echo(json.dumps(scene, indent=1))
 

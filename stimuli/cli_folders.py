@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
 from samediff_stimuli import cli_report
+from samediff_stimuli.recipe import InputError
 
 _SHOWN = 5  # strays that are named
 
 
 @click.command("import")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Dataset folder.")
 @click.option("--split", help="Name of the one split of FOLDER/CLASS/*; default test.")
 @click.option(
     "--image-size",
     type=click.IntRange(1, 4096),
     help="Pad every image with white to a square and resize it to this side.",
+)
+@click.option("--table", type=click.Path(path_type=Path), help="CSV: column file, and the factors.")
+@click.option("--images-key", help="Images of an archive; default images, or else imgs.")
+@click.option("--labels-key", help="Labels of it; default labels, or else latents_classes.")
+@click.option("--names", help="Names of the factors, separated by commas.")
+@click.option("--label", help="Factor that is the class; default: the first that has names.")
+@click.option("--variant", help="How factors are split: all (default), or random, composition, ...")
+@click.option("--hold-out", help="A split of factors of your own, e.g. 'age>=4'.")
+@click.option("--train-percent", type=int, help="Of the random split of factors; default 30.")
+@click.option(
+    "--materialize/--no-materialize", help="Store train and test of factors by themselves."
 )
 @click.option("--license", default="unknown", show_default=True, help="E.g. cc-by-4.0.")
 @click.option(
@@ -28,7 +41,7 @@ _SHOWN = 5  # strays that are named
 @click.option("--parquet/--no-parquet", default=True, help="Write the Parquet mirror as well.")
 @click.option("--overwrite", is_flag=True, help="Replace another dataset in the folder.")
 def import_command(
-    folder: Path,
+    source: Path,
     out: Path,
     split: str | None,
     image_size: int | None,
@@ -36,18 +49,59 @@ def import_command(
     workers: int | None,
     parquet: bool,
     overwrite: bool,
+    **factors: Any,
 ) -> None:
-    """Make a dataset of images that lie in folders named after their classes.
+    """Make a dataset of images that came from elsewhere.
 
-    FOLDER holds same/ and different/, or any other classes, or a folder of classes for each
-    split. PNG and JPEG files become 8-bit RGB; transparency becomes white; JPEG files are turned
-    as their EXIF orientation says. Every file is checked before anything is written, and
+    SOURCE is a folder that holds same/ and different/, or any other classes, or a folder of classes
+    for each split. PNG and JPEG files become 8-bit RGB; transparency becomes white; JPEG files are
+    turned as their EXIF orientation says. Every file is checked before anything is written, and
     provenance.csv says which row is which file.
+
+    Or it is an .npz or HDF5 file of images (n, height, width[, 3]), uint8, and labels (n, factors);
+    or, with --table, a folder of files, and a column for each factor in the table. These become a
+    grid of factors, split into train and test as dsprites is.
 
     \b
     samediff-stimuli import stimuli_folder --out mine
     samediff-stimuli import photos --out mine --image-size 224 --license cc-by-4.0
+    samediff-stimuli import faces.npz --out faces --names person,age,smile --label person
+    samediff-stimuli import faces --table faces.csv --out faces --variant extrapolation
     """
+    common: dict[str, Any] = {
+        "license": license,
+        "workers": workers,
+        "parquet": parquet,
+        "overwrite": overwrite,
+    }
+    given = {n: value for n, value in factors.items() if value is not None and value is not False}
+    if "table" in given or source.is_file() or source.suffix in (".npz", ".h5", ".hdf5"):
+        if split is not None:
+            raise InputError(f"--split {split} is for a folder of classes; leave it out")
+        _import_factors(source, out, size=image_size, **given, **common)
+    else:
+        for name, value in given.items():
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{flag} {value} is for an .npz or HDF5 file, or a folder with --table; {source} "
+                "is neither"
+            )
+        _import_folder(source, out, split, size=image_size, **common)
+
+
+def _import_factors(source: Path, out: Path, names: str | None = None, **given: Any) -> None:
+    import time
+
+    from samediff_stimuli.cards.importing_factors import import_factors
+
+    named = None if names is None else [name.strip() for name in names.split(",")]
+    began = time.perf_counter()
+    with cli_report.progress(None, f"importing {source}") as on_rows:
+        made = import_factors(source, out, names=named, on_rows=on_rows, **given)
+    cli_report.say_made(out, made, time.perf_counter() - began, ["verify", "preview"])
+
+
+def _import_folder(folder: Path, out: Path, split: str | None, **given: Any) -> None:
     import time
 
     from samediff_stimuli.cards.importing import import_folder
@@ -56,16 +110,7 @@ def import_command(
     listing = scan(folder, split)
     began = time.perf_counter()
     with cli_report.progress(2 * len(listing), f"importing {folder}") as on_rows:
-        made = import_folder(
-            listing,
-            out,
-            size=image_size,
-            license=license,
-            workers=workers,
-            parquet=parquet,
-            overwrite=overwrite,
-            on_rows=on_rows,
-        )
+        made = import_folder(listing, out, on_rows=on_rows, **given)
     if listing.strays:
         named = ", ".join(map(ascii, listing.strays[:_SHOWN]))
         more = ", ..." if len(listing.strays) > _SHOWN else ""
@@ -140,7 +185,6 @@ def download_command(name: str, out: Path) -> None:
     """
     from samediff_stimuli.cards.downloading import download
     from samediff_stimuli.factors.archives import PUBLISHED
-    from samediff_stimuli.recipe import InputError
 
     known = {archive.name: (of, archive) for of, some in PUBLISHED.items() for archive in some}
     if name not in known:

@@ -45,7 +45,7 @@ def say_made(out: Path, made: Manifest, seconds: float, then: Sequence[str]) -> 
     from samediff_stimuli import tasks
 
     splits = tasks.get(made.recipe.task).splits(made.recipe)
-    total = sum(split.rows for split in splits)
+    total = sum(shard.rows for shard in made.shards)
     n_bytes = sum(file.n_bytes for file in made.files())
     click.echo(f"{out}: {total:,} images, {size(n_bytes)}, in {seconds:.1f} s")
     for split in splits:

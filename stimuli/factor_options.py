@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from samediff_stimuli.factors import FactorSpace, label_files, official
+from samediff_stimuli.factors.archives import PUBLISHED
 from samediff_stimuli.factors.expression import parse
 from samediff_stimuli.factors.holding import KINDS
 from samediff_stimuli.recipe import InputError, Options, derived, local_option, option
@@ -18,22 +19,25 @@ Variant = Literal["all", "random", "composition", "interpolation", "extrapolatio
 Twins = Literal["drop", "merge", "keep"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class FactorOptions(Options):
-    """Options of a factor set; each set's own class names its space.
+def check_choice(name: str, value: object, legal: tuple[str, ...]) -> None:
+    """Refuse a word that is not one of a few.
 
     Raises:
-        InputError: for a value outside its range, options that do not go together, an archive or
-            label files that are not what they should be.
+        InputError: if it is none of them.
+    """
+    if value not in legal:
+        raise InputError(f"{name} {value!r} is not legal; legal: {', '.join(legal)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions(Options):
+    """How the rows of a grid of factors are split into train and test.
+
+    Raises:
+        InputError: for a value outside its range, options that do not go together, or label files
+            that are not what they should be.
     """
 
-    space: ClassVar[FactorSpace]
-
-    source: Source = option("procedural", "who made the images: this package, or an archive")
-    archive: str | None = local_option(
-        "the published file, for --source official", sign="archive_name"
-    )
-    archive_name: str = derived("which published file it is", "")
     variant: Variant = option("all", "how train and test are split; 'all' gives the four of them")
     hold_out: str | None = option(
         None, "a split of your own: what is true of test, e.g. \"scale>=4 & shape=='heart'\""
@@ -53,18 +57,19 @@ class FactorOptions(Options):
 
     def __post_init__(self) -> None:
         """Resolve defaults, look at files, and check every range."""
-        legal = {"source": ("procedural", "official"), "variant": ("all", *VARIANTS)}
-        legal["twins"] = ("drop", "merge", "keep")
-        for name, values in legal.items():
-            value = getattr(self, name)
-            if value not in values and not (name == "twins" and value is None):
-                raise InputError(f"{name} {value!r} is not legal; legal: {', '.join(values)}")
+        check_choice("variant", self.variant, ("all", *VARIANTS))
+        if self.twins is not None:
+            check_choice("twins", self.twins, ("drop", "merge", "keep"))
         if type(self.train_percent) is not int or not 1 <= self.train_percent <= 99:
             raise InputError(f"train_percent {self.train_percent} is out of range; legal: 1 .. 99")
+        for name, value in (("hold_out", self.hold_out), ("split_labels", self.split_labels)):
+            if value is not None and not isinstance(value, str):
+                raise InputError(f"{name} {value!r} is no text; give a str, or leave it out")
+        if not isinstance(self.materialize, bool):
+            raise InputError(f"materialize {self.materialize!r} is not legal; legal: True, False")
         labelled = bool(self.labelled) or self.split_labels is not None
         if self.twins is None:
             object.__setattr__(self, "twins", "keep" if labelled else "drop")
-        self._check_archive()
         self._check_split_labels()
         if labelled and self.twins == "merge":
             raise InputError("twins 'merge' is not possible with split_labels; legal: drop, keep")
@@ -73,11 +78,33 @@ class FactorOptions(Options):
                 other = "variant" if self.variant != "all" else "split_labels"
                 raise InputError(f"hold_out and {other} are two ways to split; give one")
             parse(self.hold_out, self.space)
+        if self.train_percent != 30 and (labelled or "random" not in self.partitions):
+            raise InputError(
+                f"train_percent {self.train_percent} is for the random split; leave it out, or "
+                "give variant random"
+            )
+        if self.twins != "drop" and not labelled and not any(f.twins for f in self.space.factors):
+            raise InputError(f"twins {self.twins!r}: {self.space.name} has none; leave it out")
         if self.materialize and len(self.partitions) > 1:
             raise InputError(
                 "materialize takes one variant, or hold_out: else every image is stored "
                 f"{len(self.partitions)} times; legal: {', '.join(self.partitions)}"
             )
+
+    @property
+    def space(self) -> FactorSpace:
+        """The factors; each set's own class has them."""
+        raise NotImplementedError
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        """Words for a dataset's name: who made the images."""
+        raise NotImplementedError
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The variants that 'all' stands for."""
+        return VARIANTS
 
     @property
     def partitions(self) -> tuple[str, ...]:
@@ -86,27 +113,7 @@ class FactorOptions(Options):
             return ("hold_out",)
         if self.labelled:
             return tuple(dict.fromkeys(name.rsplit("_", 1)[0] for name in self.labelled))
-        return VARIANTS if self.variant == "all" else (self.variant,)
-
-    def _check_archive(self) -> None:
-        if self.source == "procedural":
-            if self.archive is not None or self.archive_name:
-                raise InputError("archive is for source 'official'; give --source official, too")
-            return
-        if self.archive is None:
-            if not self.archive_name:
-                raise InputError(
-                    f"source 'official' needs --archive FILE; 'samediff-stimuli download "
-                    f"{self.space.name}' fetches it"
-                )
-            official.published(self.space.name, self.archive_name)
-            return
-        path = Path(self.archive).absolute()  # workers may have been started elsewhere
-        found = official.identify_once(path, self.space)
-        if self.archive_name not in ("", found.name):
-            raise InputError(f"archive {self.archive!r} is {found.name}, not {self.archive_name}")
-        object.__setattr__(self, "archive", str(path))
-        object.__setattr__(self, "archive_name", found.name)
+        return self.kinds if self.variant == "all" else (self.variant,)
 
     def _check_split_labels(self) -> None:
         if self.split_labels is None:
@@ -128,9 +135,7 @@ class FactorOptions(Options):
 
     def tag(self) -> str:
         """What names a dataset of these options, after the task's name."""
-        words = ["procedural" if self.source == "procedural" else "official"]
-        if self.archive_name and self.archive_name != self.space.name:
-            words.append(self.archive_name.removeprefix(f"{self.space.name}_"))
+        words = list(self.makers)
         if self.variant != "all":
             words.append(self.variant)
         if self.hold_out is not None:
@@ -144,3 +149,55 @@ class FactorOptions(Options):
         if self.materialize:
             words.append("materialized")
         return "-".join(words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SourceOptions(Options):
+    source: Source = option("procedural", "who made the images: this package, or an archive")
+    archive: str | None = local_option(
+        "the published file, for --source official", sign="archive_name"
+    )
+    archive_name: str = derived("which published file it is", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorOptions(SplitOptions, _SourceOptions):  # the source's fields come first
+    """Options of a set that this package draws; each set's own class has its space.
+
+    Raises:
+        InputError: as `SplitOptions`, or for an archive that is not what it should be.
+    """
+
+    def __post_init__(self) -> None:
+        """Look at the archive, then at all else."""
+        self._check_source()
+        super().__post_init__()
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        """Procedural or official, and which archive, if there is a choice."""
+        if self.archive_name in ("", self.space.name):
+            return (self.source,)
+        return (self.source, self.archive_name.removeprefix(f"{self.space.name}_"))
+
+    def _check_source(self) -> None:
+        check_choice("source", self.source, ("procedural", "official"))
+        if self.source == "procedural":
+            if self.archive is not None or self.archive_name:
+                raise InputError("archive is for source 'official'; give --source official, too")
+            return
+        if self.archive is None:
+            if not self.archive_name:
+                names = " or ".join(each.name for each in PUBLISHED[self.space.name])
+                raise InputError(
+                    "source 'official' needs --archive FILE; 'samediff-stimuli download NAME' "
+                    f"fetches it: {names}"
+                )
+            official.published(self.space.name, self.archive_name)
+            return
+        path = Path(self.archive).absolute()  # workers may have been started elsewhere
+        found = official.identify_once(path, self.space)
+        if self.archive_name not in ("", found.name):
+            raise InputError(f"archive {self.archive!r} is {found.name}, not {self.archive_name}")
+        object.__setattr__(self, "archive", str(path))
+        object.__setattr__(self, "archive_name", found.name)

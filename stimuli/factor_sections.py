@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
+from samediff_stimuli.factor_options import FactorOptions, SplitOptions
 from samediff_stimuli.factors import Factor, official
 from samediff_stimuli.factors.holding import holding
 from samediff_stimuli.recipe import Recipe
 
 if TYPE_CHECKING:
-    from samediff_stimuli.factor_options import FactorOptions
-    from samediff_stimuli.factor_task import FactorSet
+    from samediff_stimuli.factor_set import FactorSet
 
 
-def sections(of: FactorSet, recipe: Recipe, options: FactorOptions) -> dict[str, str]:
-    """Markdown by heading."""
-    found = {
-        "Who made the images": _source(of, options),
-        "Factors": _factors(of),
-        "What the splits hold out": _held(of, recipe, options),
-    }
+def sections(of: FactorSet, recipe: Recipe) -> dict[str, str]:
+    """Markdown by heading; of images of others, the card itself says where they come from."""
+    options = recipe.options
+    assert isinstance(options, SplitOptions)  # make_recipe has checked it
+    found = {"Who made the images": _source(of, options)} if _is_drawn(options) else {}
+    found |= {"Factors": _factors(of), "What the splits hold out": _held(of, recipe, options)}
     if any(factor.twins for factor in of.space.factors):
         found["Twins"] = _twins(of, options)
-    found["Limits"] = _LIMITS
-    return found
+    if of.turns:
+        found["Symmetry"] = _symmetry(of)
+    return found | ({"Limits": _LIMITS} if _is_drawn(options) else {})
+
+
+def _is_drawn(options: SplitOptions) -> TypeGuard[FactorOptions]:
+    return isinstance(options, FactorOptions)
 
 
 def _source(of: FactorSet, options: FactorOptions) -> str:
@@ -59,7 +63,7 @@ def _values(factor: Factor) -> str:
     return f"{first:.4g}, {second:.4g} .. {last:.4g}" if len(factor) > 2 else f"{first}, {second}"
 
 
-def _held(of: FactorSet, recipe: Recipe, options: FactorOptions) -> str:
+def _held(of: FactorSet, recipe: Recipe, options: SplitOptions) -> str:
     rows = []
     for partition in options.partitions:
         train, test = of.counts(recipe, partition)
@@ -76,7 +80,8 @@ def _held(of: FactorSet, recipe: Recipe, options: FactorOptions) -> str:
     text = _table(
         ["partition", "test", "train : test", "factors of which no level is held out"], rows
     )
-    return f"{_PUBLISHED if options.labelled else _OURS}\n\n{text}"
+    about = _PUBLISHED if options.labelled else _OURS if _is_drawn(options) else _OF_OTHERS
+    return f"{about}\n\n{text}"
 
 
 def _alone(of: FactorSet, partition: str) -> str:
@@ -84,7 +89,7 @@ def _alone(of: FactorSet, partition: str) -> str:
     return ", ".join(f"`{name}`" for name in of.space.names if name not in taking_part)
 
 
-def _twins(of: FactorSet, options: FactorOptions) -> str:
+def _twins(of: FactorSet, options: SplitOptions) -> str:
     pairs = [(f.name, *pair) for f in of.space.factors for pair in f.twins]
     shown = "; ".join(
         f"`{name}` {later} shows what {earlier} shows" for name, later, earlier in pairs
@@ -103,6 +108,19 @@ def _twins(of: FactorSet, options: FactorOptions) -> str:
     )
 
 
+def _symmetry(of: FactorSet) -> str:
+    names = of.space.factor(of.shape).names
+    turned = [f"the {n} after 1/{t} turn" for n, t in zip(names, of.turns, strict=True) if t > 1]
+    reach = sum(1 / turns**2 for turns in of.turns) / len(of.turns)
+    return (
+        f"Some shapes look nearly the same when they are turned: {', '.join(turned)}. To the pixel "
+        "only twins show the same, but small sprites differ by as little as a pixel. A model that "
+        f"does not see that gets an R2 of `orientation` of about {reach:.2f} at most; the column "
+        "`phase` is the orientation up to the shape's symmetry. Orientation is a circle: what "
+        "extrapolation holds out lies between levels of training, the last and the first."
+    )
+
+
 def _bound(factor: Factor) -> float:
     """The largest R2 over the grid of a model that sees images, if twins are kept."""
     n = len(factor)
@@ -114,7 +132,14 @@ _OURS = (
     "The levels are ours: Schott et al. 2021 published the geometry of the splits and ready label "
     "files, not the levels (`--split-labels DIR` takes those files). Numbers are levels."
 )
-_PUBLISHED = "The rows are those of the published label files, in their order."
+_OF_OTHERS = (
+    "The levels are chosen by this package, after the geometry of the splits of Schott et al. 2021 "
+    "(arXiv:2107.08221). Numbers are levels."
+)
+_PUBLISHED = (
+    "The rows are those of the label files that were given, in their order; their SHA-256 is in "
+    "the recipe. Nothing says here that they are the benchmark's own."
+)
 _LIMITS = (
     "One small object in one scene: what a model does here says little about photographs. R2 is "
     "taken over the variance of the whole grid, as the benchmark does: it can fall far below 0."

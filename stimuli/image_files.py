@@ -76,6 +76,11 @@ class Source:
         return image
 
 
+def as_picture(image: NDArray[np.uint8]) -> Image.Image:
+    """A (height, width, c) uint8 image as Pillow's, grey or RGB."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
 def digest_of(image: NDArray[np.uint8]) -> bytes:
     """What `ImagesDigest` says of a single image, as 32 bytes."""
     from samediff_stimuli.shards import ImagesDigest

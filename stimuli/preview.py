@@ -38,7 +38,7 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
     task = tasks.get(recipe.task)
     splits, space = task.splits(recipe), task.space(recipe)
     if space is not None:
-        return factor_sheet(space, splits, fetch)
+        return factor_sheet(space, splits, fetch, tables)
     labels = task.label_column(recipe).names[:MAX_LABELS]
     per_label = max(1, PER_ROW // len(labels))
     width = 2 * _MARGIN + len(labels) * (per_label * (THUMB + _GAP) + _MARGIN)

@@ -20,6 +20,7 @@ from samediff_stimuli.shards import (
     ShardReader,
     array_digest,
 )
+from samediff_stimuli.table import Table
 
 BATCH = 16  # images decoded at a time
 SAMPLE = 64  # rows that are made anew in each split, unless all are asked for
@@ -159,7 +160,9 @@ def _shard_problems(
     if reader.n_rows != shard.rows or reader.image_shape != shape:
         yield f"{path}: {reader.n_rows} rows of {reader.image_shape}, not {shard.rows}"
         return
-    new = task.design(recipe, shard.split, shard.start, shard.start + shard.rows)
+    listed = task.members is None or task.members(recipe, shard.split) is not None
+    stop = shard.start + shard.rows
+    new = task.design(recipe, shard.split, shard.start, stop) if listed else Table({})
     digest = ImagesDigest()
     out = np.empty((BATCH, *shape), dtype=np.uint8)
     chosen = np.zeros(shard.rows, dtype=bool)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from samediff_stimuli import tasks
-from samediff_stimuli.factor_task import make_task
+from samediff_stimuli.factor_task import make_drawn_task
 from samediff_stimuli.tasks import dsprites, mpi3d, shapes3d
 
 LEVELS = {
@@ -31,7 +31,7 @@ def tiny(name):
     small_set = dataclasses.replace(module.SET, space=space)
     options = type("TinyOptions", (module.TASK.options,), {"space": space})
     task = module.TASK
-    return make_task(small_set, name=name, summary=task.summary, options=options)
+    return make_drawn_task(small_set, name=name, summary=task.summary, options=options)
 
 
 def use_tiny(monkeypatch, *names):

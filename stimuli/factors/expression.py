@@ -141,9 +141,12 @@ class _Evaluation:
                 value = self._number(left, factor)
                 found: Any = np.False_
                 for element in right.elts:
+                    self._check_level(left, element)
                     found = np.logical_or(found, np.equal(value, self._number(element, factor)))
                 result = np.logical_not(found) if isinstance(kind, ast.NotIn) else found
             elif type(kind) in _COMPARE:
+                self._check_level(left, right)
+                self._check_level(right, left)
                 operands = self._number(left, factor), self._number(right, factor)
                 result = _COMPARE[type(kind)](*operands)
             else:
@@ -154,13 +157,26 @@ class _Evaluation:
     def _factor_of(self, sides: list[ast.expr]) -> Factor | None:
         """The one factor that a comparison names, if it names one: what words in it belong to."""
         names = {n.id for side in sides for n in ast.walk(side) if isinstance(n, ast.Name)}
-        return self.space.factor(names.pop()) if len(names) == 1 else None
+        name = names.pop() if len(names) == 1 else ""
+        return self.space.factor(name) if name in self.columns else None
+
+    def _check_level(self, side: ast.expr, other: ast.expr) -> None:
+        """Refuse to compare a factor with a number that is none of its levels."""
+        if isinstance(side, ast.Name) and side.id in self.columns:
+            factor = self.space.factor(side.id)
+            value = other.value if isinstance(other, ast.Constant) else 0
+            if isinstance(value, float) or (type(value) is int and not value < len(factor)):
+                last = len(factor) - 1
+                raise _error(self.text, f"{value} is no level of {side.id}; it has 0 .. {last}")
 
     def _number(self, node: ast.expr, factor: Factor | None) -> Any:
         """Levels, or a whole number."""
         if isinstance(node, ast.Name):
             if node.id not in self.columns:
-                self.space.factor(node.id)  # says what there is
+                known = ", ".join(self.space.names)
+                raise _error(
+                    self.text, f"{node.id!r} is no factor; there are {known}; quote names of levels"
+                )
             return self.columns[node.id]
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return self._level(node.value, factor)
@@ -174,10 +190,9 @@ class _Evaluation:
             left, right = self._number(node.left, factor), self._number(node.right, factor)
             if isinstance(node.op, ast.FloorDiv | ast.Mod) and np.any(np.equal(right, 0)):
                 raise _error(self.text, "a division by zero")
-            value = _ARITHMETIC[type(node.op)](left, right)
-            if np.abs(value).max() > _MAX_NUMBER**2:
-                raise _error(self.text, "its numbers are too large")
-            return value
+            if max(int(np.abs(left).max()), int(np.abs(right).max())) > _MAX_NUMBER:
+                raise _error(self.text, f"its numbers are too large; legal: up to {_MAX_NUMBER}")
+            return _ARITHMETIC[type(node.op)](left, right)
         raise _error(self.text, f"{ast.unparse(node)!r} is not known; legal: {_LEGAL}")
 
     def _level(self, word: str, factor: Factor | None) -> np.int64:

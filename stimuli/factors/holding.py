@@ -46,14 +46,16 @@ class Holding:
 def holding(space: FactorSpace, kind: str) -> Holding:
     """The levels that one kind of split holds out of a space.
 
-    Of as many factors as come within two points of 30 : 70; if no choice does, the nearest.
+    Of as many factors as come within two points of 30 : 70; if no choice does, the nearest. A
+    composition is of two factors at least: of one it would be an extrapolation.
 
     Raises:
-        InputError: if no factor has levels enough.
+        InputError: if too few factors have levels enough.
     """
     able = [f for f in space.factors if f.held and distinct(f) > (2 if _inner(kind) else 1)]
+    fewest = 2 if kind == "composition" else 1
     nearest: list[_Choice] = []
-    for count in range(len(able), 0, -1):
+    for count in range(len(able), fewest - 1, -1):
         found: list[_Choice] = []
         for number, chosen in enumerate(itertools.combinations(able, count)):
             sizes = _share_out(chosen, kind)
@@ -64,8 +66,8 @@ def holding(space: FactorSpace, kind: str) -> Holding:
             return _described(*nearest[-1][3:], kind)
     if not nearest:
         raise InputError(
-            f"variant {kind!r} is not possible: no factor of {space.name} has levels enough; "
-            "use random, or --hold-out EXPR"
+            f"variant {kind!r} is not possible: of {space.name}, {len(able)} factors have levels "
+            f"enough; legal: {fewest} or more: use random, or --hold-out EXPR"
         )
     return _described(*min(nearest, key=operator.itemgetter(0, 1, 2))[3:], kind)
 

@@ -7,13 +7,13 @@ every row of one part (Schott et al. 2021, released code; the files are on Zenod
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from samediff_stimuli.factors import FactorSpace, Rows
 from samediff_stimuli.recipe import InputError
@@ -75,6 +75,9 @@ def _read_once(
             rows = rows[~space.is_twin(space.levels(rows))]
         rows.flags.writeable = False
         found[f"{variant}_{part}"] = rows
+        others = found.get(f"{variant}_{PARTS[0]}") if part == PARTS[1] else None
+        if others is not None and np.isin(rows, others).any():
+            raise InputError(f"{path} lists images that {PARTS[0]} has, too; they must not overlap")
     return MappingProxyType(found)
 
 
@@ -86,20 +89,30 @@ def space_rows(path: Path, space: FactorSpace) -> Rows:
     """
     try:
         with np.load(path, allow_pickle=False) as data:
+            if not isinstance(data, NpzFile):
+                raise InputError(f"{path} is no npz file; give the benchmark's own")
             if KEY not in data.files:
                 raise InputError(f"{path} has no key {KEY!r}; it has {', '.join(data.files)}")
             labels = data[KEY]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for broken files
         raise InputError(f"{path} is no readable npz file of labels: {error}") from error
-    whole = labels.astype(np.int64) if labels.dtype.kind in "iuf" else labels
-    if whole.dtype != np.int64 or not np.array_equal(whole, labels) or not len(labels):
-        raise InputError(f"{path} must hold levels as whole numbers, not {labels.dtype}")
+    whole = labels.dtype.kind in "iu" or (
+        labels.dtype.kind == "f" and bool(np.isfinite(labels).all() and (labels % 1 == 0).all())
+    )
+    if not whole or labels.ndim != 2 or not len(labels):
+        raise InputError(
+            f"{path} must hold levels as whole numbers, one row an image, not {labels.dtype} "
+            f"{labels.shape}"
+        )
     try:
-        return space.rows(whole)
+        rows = space.rows(labels.astype(np.int64))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    if len(np.unique(rows)) != len(rows):
+        raise InputError(f"{path} lists some image twice; give the benchmark's own")
+    return rows
 
 
 def content(rows: Mapping[str, Rows]) -> str:

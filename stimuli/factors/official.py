@@ -48,7 +48,7 @@ def _identified(path: Path, n_bytes: int, changed: int, space: FactorSpace) -> P
 def images(
     path: str, of: Published, space: FactorSpace, rows: NDArray[Any]
 ) -> Iterator[NDArray[np.uint8]]:
-    """The images of some rows, in any order; fast if they increase.
+    """The images of some rows, in any order; flat in memory if they increase.
 
     Args:
         path: the archive.
@@ -62,9 +62,18 @@ def images(
     Raises:
         InputError: if the archive is broken.
     """
-    archive = _opened(path, of, space)
-    steps = np.diff(rows.astype(np.int64))
-    for run in np.split(rows, np.flatnonzero(steps != 1) + 1):
+    archive, wanted = _opened(path, of, space), rows.astype(np.int64)
+    if (np.diff(wanted) > 0).all():
+        yield from _increasing(archive, wanted)
+        return
+    unique, places = np.unique(wanted, return_inverse=True)  # going back would decode all again
+    found = list(_increasing(archive, unique))
+    for place in places.tolist():
+        yield found[place]
+
+
+def _increasing(archive: Archive, rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+    for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
         if len(run):
             yield from archive.images(int(run[0]), int(run[-1]) + 1)
 

@@ -79,6 +79,8 @@ class Task:
         members: (recipe, split) -> (n,) int64 rows of the first stored split, for one that is not
             stored itself; None if what lists them is not at hand.
         sections: recipe -> more of the card: text by heading.
+        made_here: recipe -> whether this package drew the images, and read them from nowhere.
+        tags: what the Hub should file the set under.
     """
 
     name: str
@@ -108,6 +110,8 @@ class Task:
     stored: Callable[[Recipe], tuple[Split, ...]] | None = None
     members: Callable[[Recipe, str], NDArray[np.int64] | None] | None = None
     sections: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
+    made_here: Callable[[Recipe], bool] = lambda recipe: True
+    tags: tuple[str, ...] = ("same-different", "relational-reasoning", "vision-transformers")
 
     def stored_splits(self, recipe: Recipe) -> tuple[Split, ...]:
         """The splits whose rows are on disk, in order."""
@@ -208,7 +212,11 @@ def at_hand(recipe: Recipe, places: Mapping[str, str]) -> Recipe:
         if name not in local:
             raise InputError(f"{name} {place!r}: {recipe.task!r} is made from none; leave it out")
     options: Any = recipe.options
-    return dataclasses.replace(recipe, options=dataclasses.replace(options, **places))
+    found = dataclasses.replace(recipe, options=dataclasses.replace(options, **places))
+    if found != recipe:
+        given = ", ".join(f"{name} {place!r}" for name, place in places.items())
+        raise InputError(f"{given}: this dataset was not made from it; leave it out")
+    return found
 
 
 def split_of(recipe: Recipe, name: str) -> Split:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from samediff_stimuli.factor_options import FactorOptions
-from samediff_stimuli.factor_task import FactorSet, make_task
+from samediff_stimuli.factor_set import FactorSet
+from samediff_stimuli.factor_task import make_drawn_task
 from samediff_stimuli.factors import dsprites
 
 
@@ -30,7 +31,7 @@ SET = FactorSet(
     turns=dsprites.TURNS,
 )
 
-TASK = make_task(
+TASK = make_drawn_task(
     SET,
     name="dsprites",
     summary="A white sprite on black: five factors, and splits that hold levels of them out.",

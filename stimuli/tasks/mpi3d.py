@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from samediff_stimuli.factor_options import FactorOptions
-from samediff_stimuli.factor_task import FactorSet, make_task
+from samediff_stimuli.factor_set import FactorSet
+from samediff_stimuli.factor_task import make_drawn_task
 from samediff_stimuli.factors import mpi3d
 
 
@@ -29,7 +30,7 @@ SET = FactorSet(
     shape="object_shape",
 )
 
-TASK = make_task(
+TASK = make_drawn_task(
     SET,
     name="mpi3d",
     summary="A robot arm with an object: seven factors, and splits that hold levels of them out.",

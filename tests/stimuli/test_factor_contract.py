@@ -185,13 +185,21 @@ def test_options_of_splits():
         "is for source": {"archive": "x.npz"},
         "materialize takes one variant": {"materialize": True},
         "leaves no image for train": {"hold_out": "scale>=0"},
-        "leaves no image for test": {"hold_out": "scale>7"},
+        "leaves no image for test": {"hold_out": "scale<0"},
+        "no level of scale": {"hold_out": "scale>=6"},
+        "is for the random split": {"variant": "composition", "train_percent": 50},
+        "is no text": {"hold_out": 3},
+        "legal: True, False": {"materialize": "no"},
         "not a folder": {"split_labels": "/nowhere"},
     }
     for message, given in bad.items():
         with pytest.raises(InputError, match=message) as error:
             make_recipe("dsprites", 0, options(**given))
         assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="shapes3d has none"):
+        tasks.get("shapes3d").options(twins="merge")
+    with pytest.raises(InputError, match=r"download NAME.*mpi3d_toy"):
+        tasks.get("mpi3d").options(source="official")
 
 
 def test_one_row_renders_as_in_any_batch(name):
