@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from samediff_stimuli.aligned_options import AlignedOptions
     from samediff_stimuli.cards.audit import audit
+    from samediff_stimuli.cards.benchmark import export_benchmark
     from samediff_stimuli.cards.dataset import generate
+    from samediff_stimuli.cards.downloading import download
     from samediff_stimuli.cards.exporting import export_png
     from samediff_stimuli.cards.importing import import_folder
     from samediff_stimuli.cards.importing_factors import import_factors
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
     from samediff_stimuli.tasks import design, make_recipe, render
     from samediff_stimuli.tasks.alphanumerics import AlphanumericsOptions
     from samediff_stimuli.tasks.dissociation import DissociationOptions
+    from samediff_stimuli.tasks.dsprites import DspritesOptions
+    from samediff_stimuli.tasks.mpi3d import MPI3DOptions
     from samediff_stimuli.tasks.naturalistic import NaturalisticOptions
     from samediff_stimuli.tasks.shapes import ShapesOptions
+    from samediff_stimuli.tasks.shapes3d import Shapes3DOptions
     from samediff_stimuli.tasks.transfer import TransferOptions
     from samediff_stimuli.verification import verify
 
@@ -33,15 +38,20 @@ _HOMES = {
     "AlphanumericsOptions": "tasks.alphanumerics",
     "DamagedError": "shards",
     "DissociationOptions": "tasks.dissociation",
+    "DspritesOptions": "tasks.dsprites",
     "InputError": "recipe",
+    "MPI3DOptions": "tasks.mpi3d",
     "Manifest": "manifest",
     "NaturalisticOptions": "tasks.naturalistic",
     "PlacedOptions": "placed_options",
     "Recipe": "recipe",
+    "Shapes3DOptions": "tasks.shapes3d",
     "ShapesOptions": "tasks.shapes",
     "TransferOptions": "tasks.transfer",
     "audit": "cards.audit",
     "design": "tasks",
+    "download": "cards.downloading",
+    "export_benchmark": "cards.benchmark",
     "export_png": "cards.exporting",
     "generate": "cards.dataset",
     "import_factors": "cards.importing_factors",
@@ -56,15 +66,20 @@ __all__ = [
     "AlphanumericsOptions",
     "DamagedError",
     "DissociationOptions",
+    "DspritesOptions",
     "InputError",
+    "MPI3DOptions",
     "Manifest",
     "NaturalisticOptions",
     "PlacedOptions",
     "Recipe",
+    "Shapes3DOptions",
     "ShapesOptions",
     "TransferOptions",
     "audit",
     "design",
+    "download",
+    "export_benchmark",
     "export_png",
     "generate",
     "import_factors",

@@ -66,7 +66,7 @@ def import_command(
     samediff-stimuli import stimuli_folder --out mine
     samediff-stimuli import photos --out mine --image-size 224 --license cc-by-4.0
     samediff-stimuli import faces.npz --out faces --names person,age,smile --label person
-    samediff-stimuli import faces --table faces.csv --out faces --variant extrapolation
+    samediff-stimuli import photos --table faces.csv --out faces --variant extrapolation
     """
     common: dict[str, Any] = {
         "license": license,

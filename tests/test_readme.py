@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageDraw, ImageFont
@@ -38,7 +39,7 @@ def table():
     lines = ["| task | question | splits |", "| --- | --- | --- |"]
     for task in tasks.registry().values():
         sizes = (
-            "those of the folder"
+            f"those of the {'archive' if task.name == 'factors' else 'folder'}"
             if not task.source
             else "train 6,400, validation 6,400, test 6,400"
         )
@@ -145,6 +146,9 @@ def folder(tmp_path_factory, small_grids):
     """A working folder that holds the README's datasets, smaller than the real ones."""
     root = tmp_path_factory.mktemp("readme")
     generate(make_recipe("dsprites", 0), root / "dsprites-procedural-seed0", workers=1)
+    grid = np.stack(np.meshgrid(range(4), range(5), indexing="ij"), axis=-1).reshape(-1, 2)
+    shown = np.arange(20 * 64 * 64 * 3, dtype=np.int64).reshape(20, 64, 64, 3) * 7919 % 251
+    np.savez(root / "faces.npz", images=shown.astype(np.uint8), labels=grid)
     options = AlignedOptions(train=256, validation=64, test=64, ood=8)
     generate(make_recipe("rmts", 0, options), root / "rmts-p32-seed0", workers=1)
     for name in ("squiggles", "shapes"):

@@ -411,7 +411,7 @@ def test_only_import_makes_it():
     done = CliRunner().invoke(main, ["generate", "--task", "imported", "--seed", "0"])
     assert done.exit_code == 2
     assert says in done.stderr
-    for option in ("--content", "--source", "--classes"):
+    for option in ("--content", "--counts", "--classes"):
         help_text = CliRunner().invoke(main, ["generate", "--help"]).stdout
         assert option not in help_text
 
