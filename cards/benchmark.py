@@ -69,8 +69,8 @@ def export_benchmark(
     for partition in {split.partition for split in chosen}:
         if sum(split.partition == partition for split in chosen) != len(PARTS):
             raise InputError(
-                f"one part of {partition!r} alone is not possible: the benchmark's loader downloads "
-                "what it does not find; give train and test"
+                f"one part of {partition!r} alone is not possible: the benchmark's loader "
+                "downloads what it does not find; give train and test"
             )
     with fresh_folder(folder, made, Path(out), "benchmark-npz", overwrite) as fresh:
         for split in chosen:

@@ -24,6 +24,8 @@ ALLOWED = {
 MORE = {
     "cards/audit.py": (set(), {"scipy"}),
     "stimuli/shards.py": (set(), {"h5py", "xxhash"}),
+    "blender_scenes/render.py": (set(), {"bpy"}),
+    "blender_scenes/stage.py": (set(), {"bpy"}),
     "stimuli/codec.py": (set(), {"imagecodecs"}),
     "stimuli/indices.py": (set(), {"h5py"}),
     "stimuli/factors/archives.py": (set(), {"h5py"}),
@@ -39,6 +41,8 @@ MORE = {
 LAZY = {
     "stimuli/cli.py": {"PIL"},
     "stimuli/cli_report.py": {"rich"},
+    "blender_scenes/render.py": {"bpy"},
+    "blender_scenes/stage.py": {"bpy"},
     "cards/parquet.py": {"pyarrow"},
     "models/factor_report.py": {"matplotlib"},
 }

@@ -76,6 +76,7 @@ def measure(name: str, folder: Path, workers: int) -> list[list[str]]:
     size = sum(path.stat().st_size for path in (out / "hdf5").rglob("*.h5")) / rows
     split = "extrapolation_train"
     words = [sys.executable, "-m", "samediff_stimuli.cli", "export", str(out), "--split", split]
+    words += ["--split", "extrapolation_test"]
     words += ["--format", "benchmark-npz", "--out", str(folder / f"{name}-npz")]
     subprocess.run(words, check=True, **quiet)
     ours = seconds_to_a_batch(out)
