@@ -388,3 +388,102 @@ def test_other_commands_on_a_factor_set(made, tmp_path):
         done = run.invoke(main, command)
         assert done.exit_code == 2, command
         assert "\n" not in done.stderr.strip()
+
+
+def test_a_place_that_the_split_lacks_is_no_image(made):
+    """-1, which says that a split does not hold an image, is refused, not the last image."""
+    data = FactorDataset(made["dsprites"], "extrapolation_train")
+    lacking = np.setdiff1d(np.arange(len(data.space)), data.grid)[:1]
+    assert data.rows_of(lacking).tolist() == [-1]
+    with pytest.raises(IndexError, match="does not hold"):
+        data.batch(data.rows_of(lacking))
+
+
+def test_verify_with_files_that_a_set_was_not_made_from(made, tmp_path):
+    """Label files given to a set that was split otherwise are refused in one line."""
+    export_benchmark(made["dsprites"], tmp_path / "labels")
+    done = CliRunner().invoke(
+        main, ["verify", str(made["dsprites"]), "--split-labels", str(tmp_path / "labels")]
+    )
+    assert done.exit_code == 2
+    assert "was not made from it" in done.stderr
+
+
+def test_a_materialized_set_of_label_files(made, tmp_path):
+    """Without the label files, verify checks digests, and says that it made nothing anew."""
+    export_benchmark(made["dsprites"], tmp_path / "labels")
+    labels = {"split_labels": str(tmp_path / "labels"), "variant": "composition"}
+    given = options_of("dsprites", materialize=True, **labels)
+    out = tmp_path / "set"
+    generate(make_recipe("dsprites", 0, given), out, workers=1, parquet=False)
+    report = verify(out)
+    assert report.problems == ()
+    assert report.remade == 0
+    assert "label files" in report.unmade
+    assert verify(out, split_labels=tmp_path / "labels").remade > 0
+    with pytest.raises(InputError, match="label files"):
+        generate(load(out).recipe, tmp_path / "again", workers=1)
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("fault", ["twice", "overlap", "cut", "scalar", "no zip"])
+def test_label_files_that_are_no_split(made, tmp_path, fault):
+    """Doubled or shared rows, and files that are broken, are refused in one line."""
+    folder = tmp_path / "labels"
+    export_benchmark(made["dsprites"], folder)
+    train, test = (folder / f"dsprites_random_{part}_labels.npz" for part in ("train", "test"))
+    labels = np.load(test)["arr_0"]
+    if fault == "twice":
+        np.savez(test, np.concatenate([labels, labels[:1]]))
+    elif fault == "overlap":
+        np.savez(test, np.load(train)["arr_0"][:5])
+    elif fault == "cut":
+        data = bytearray(test.read_bytes())
+        data[len(data) // 3] ^= 255
+        test.write_bytes(data)
+    elif fault == "scalar":
+        np.savez(test, np.int64(3))
+    else:
+        with test.open("wb") as file:
+            np.save(file, labels)
+    with pytest.raises(InputError, match="dsprites_random_test_labels") as error:
+        options_of("dsprites", split_labels=str(folder), variant="random")
+    assert "\n" not in str(error.value)
+
+
+def test_an_archive_is_read_forwards_whatever_the_order_of_rows(tmp_path):
+    """Rows in any order, some of them twice, come in that order."""
+    from samediff_stimuli.factors import official as reading
+
+    path, known, images = official("dsprites", tmp_path)
+    space = tasks.get("dsprites").space(make_recipe("dsprites", 0))
+    rows = np.array([900, 3, 4, 3, 4000, 0])
+    found = [image.copy() for image in reading.images(str(path), known, space, rows)]
+    assert np.array_equal(found, images[rows])
+
+
+def test_training_goes_on_where_it_stopped(made, tmp_path, monkeypatch):
+    """A run that was stopped between partitions keeps those that are done, and looks unfinished."""
+    from samediff_stimuli.models import factor_runs
+    from samediff_stimuli.models.factor_cnn import FactorTrainConfig
+
+    config, trained = FactorTrainConfig(steps=2, test_images=50), []
+    real = factor_runs.train_factors
+
+    def spy(train, *rest, **more):
+        trained.append(train.split)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return real(train, *rest, **more)
+
+    monkeypatch.setattr(factor_runs, "train_factors", spy)
+    names = ("random", "composition")
+    with pytest.raises(KeyboardInterrupt):
+        factor_runs.train_partitions(made["mpi3d"], tmp_path, config, lambda line: None, names)
+    assert not (tmp_path / "result.json").exists()
+    found = factor_runs.train_partitions(made["mpi3d"], tmp_path, config, lambda line: None, names)
+    assert trained == ["random_train", "composition_train", "composition_train"]
+    assert list(found) == list(names)
+    text = (tmp_path / "result.md").read_text()
+    assert "--variant random --variant composition" in text
+    assert f"{found['random'].scores.r2_mean:.3f}" in text

@@ -1,12 +1,15 @@
 """What every factor set promises: its grid, its splits at full size, and its images."""
 
 import dataclasses
+import re
 from functools import lru_cache
 
 import numpy as np
 import pytest
 
 from samediff_stimuli import make_recipe, tasks
+from samediff_stimuli.factors import Factor, FactorSpace
+from samediff_stimuli.factors.expression import parse
 from samediff_stimuli.factors.holding import KINDS, holding
 from samediff_stimuli.recipe import InputError
 from tests.cases import FACTOR_SETS
@@ -214,3 +217,72 @@ def test_one_row_renders_as_in_any_batch(name):
     row = int(table["row"][17])
     alone = task.render(recipe, "grid", task.design(recipe, "grid", row, row + 1))
     assert np.array_equal(alone[0], batch[17])
+
+
+def test_splits_of_small_spaces_keep_their_promises():
+    """With few levels, too, composition trains on every level of two factors, or refuses."""
+    for sizes in [(3, 3), (2, 2), (3, 3, 2), (6, 4), (3, 2, 3), (4, 4, 4, 4)]:
+        space = space_of(sizes)
+        found = holding(space, "composition")
+        assert len(found.levels) >= 2
+        train = space.levels(np.flatnonzero(~parse(found.expression, space).rows()))
+        for column, size in enumerate(sizes):
+            assert set(train[:, column]) == set(range(size)), sizes
+        assert 1 - parse(found.expression, space).rows().mean() == float(found.train)
+    for kind, sizes in [("composition", (9,)), ("interpolation", (2, 2)), ("extrapolation", (1,))]:
+        with pytest.raises(InputError, match="levels enough"):
+            holding(space_of(sizes), kind)
+
+
+def space_of(sizes):
+    """A space of factors with numbers for levels."""
+    factors = [
+        Factor(name=f"f{i}", values=tuple(map(float, range(size))), about="a factor")
+        for i, size in enumerate(sizes)
+    ]
+    return FactorSpace(name="small", factors=tuple(factors))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("shape==heart", "quote names"),
+        ("scale==0.5", "0 .. 5"),
+        ("scale>=6", "0 .. 5"),
+        ("scale in [1, 9]", "0 .. 5"),
+        ("(65536*65536)*(65536*65536)==0", "too large"),
+        ("shape=='hart'", "square, ellipse, heart"),
+        ("scale", "not true or false"),
+        ("__import__('os').getcwd()=='x'", "is not known"),
+        ("scale%0==1", "division by zero"),
+        ("(scale>1", "not closed"),
+        ("", "one line"),
+        ("scale in 3", "takes a list"),
+    ],
+)
+def test_expressions_that_are_not_legal(text, reason):
+    """One line says what is wrong, and nothing is executed."""
+    with pytest.raises(InputError, match=re.escape(reason)) as error:
+        parse(text, tasks.get("dsprites").space(recipe_of("dsprites", "all")))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("scale>=4 & shape=='heart'", lambda s, k, o, x, y: (k >= 4) and s == 2),
+        ("~(posX>3)|posY%4==2", lambda s, k, o, x, y: not x > 3 or y % 4 == 2),
+        ("1<=scale<3 and shape in ['square','heart']", lambda s, k, o, x, y: 1 <= k < 3 and s != 1),
+        ("posX + 2*posY - 5 == orientation", lambda s, k, o, x, y: x + 2 * y - 5 == o),
+        ("not scale == 2", lambda s, k, o, x, y: k != 2),
+    ],
+)
+def test_expressions_mean_what_they_say(text, same):
+    """`&`, `|` and `~` bind less tightly than comparisons; names stand for their levels."""
+    space = tasks.get("dsprites").space(recipe_of("dsprites", "all"))
+    predicate = parse(text, space)
+    rows = np.arange(0, len(space), 1009)
+    levels = space.levels(rows)
+    expected = [bool(same(*row)) for row in levels.tolist()]
+    assert predicate.holds(levels).tolist() == expected
+    assert predicate.rows()[rows].tolist() == expected
