@@ -132,8 +132,7 @@ class FactorSet:
             rows -= int(_twins(self.space).sum()) if options.twins == "drop" else 0
             train = _share(rows, options.train_percent)
             return train, rows - train
-        train, test, _ = np.bincount(self.parts(recipe, partition), minlength=3).tolist()
-        return train, test
+        return _counts(self, recipe, partition)
 
     def stored(self, recipe: Recipe) -> tuple[Split, ...]:
         """The whole grid; train and test by themselves if they are materialised."""
@@ -332,6 +331,13 @@ def _twins(space: FactorSpace) -> NDArray[np.bool_]:
         for later, _ in factor.twins:
             again[(slice(None),) * axis + (later,)] = True
     return again.reshape(-1)
+
+
+@lru_cache(maxsize=64)
+def _counts(of: FactorSet, recipe: Recipe, partition: str) -> tuple[int, int]:
+    """Rows of train and of test; the manifest asks often."""
+    train, test, _ = np.bincount(of.parts(recipe, partition), minlength=3).tolist()
+    return train, test
 
 
 @lru_cache(maxsize=16)

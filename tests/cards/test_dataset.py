@@ -14,6 +14,7 @@ from samediff_stimuli import AlignedOptions, InputError, generate, make_recipe
 from samediff_stimuli.cards import dataset
 from samediff_stimuli.engine import PARTIAL
 from samediff_stimuli.manifest import load
+from samediff_stimuli.shards import DamagedError
 from samediff_stimuli.verification import verify
 
 OPTIONS = AlignedOptions(train=4800, validation=1600, test=96, ood=0)
@@ -311,3 +312,17 @@ def test_unwritable_folder(tmp_path):
     recipe = make_recipe("rmts", 0, AlignedOptions(train=8, validation=0, test=0, ood=0))
     with pytest.raises(InputError, match="cannot be written"):
         generate(recipe, "/proc/nowhere/set")
+
+
+def test_what_is_said_of_a_split_may_change(copied):
+    """A dataset stays readable when a later release describes columns or splits in other words."""
+    path = copied / "manifest.json"
+    data = json.loads(path.read_text())
+    data["splits"][0]["about"] = "in other words"
+    data["columns"][1]["about"] = "in other words"
+    path.write_text(json.dumps(data))
+    assert load(copied).recipe.task == "discrimination"
+    data["splits"][0]["rows"] += 1
+    path.write_text(json.dumps(data))
+    with pytest.raises(DamagedError, match="digests do not fit"):
+        load(copied)

@@ -101,7 +101,7 @@ def test_twins(variant, twins):
         parts[rows_of(recipe, part)] = number
     rows = np.flatnonzero(space.is_twin(space.levels(np.arange(len(space)))))
     first = space.rows(space.first(space.levels(rows)))
-    assert len(rows) == 18_432  # peers: 3 shapes x 6 scales x 32 x 32 places
+    assert len(rows) == 18_432  # 3 shapes x 6 scales x 32 x 32 places
     if twins == "drop":
         assert (parts[rows] == -1).all()
         assert (parts[first] >= 0).all()
