@@ -49,7 +49,7 @@ def factor_sheet(
         rows = rows if there is None else np.searchsorted(there, rows)
         lines.append((f"{name}: {ends}", "grid", rows.tolist()))
     for split in splits:
-        rows = np.linspace(0, split.rows - 1, min(COLUMNS, split.rows)).astype(int).tolist()
+        rows = _scattered(split.rows)
         lines.append((f"{split.name}: {split.rows:,} images; {split.about}", split.name, rows))
     width = 2 * _MARGIN + COLUMNS * (_THUMB + _GAP)
     band = _CAPTION + _THUMB + 2 * _GAP
@@ -94,6 +94,11 @@ def walk_there(space: FactorSpace, name: str, there: NDArray[np.int64]) -> tuple
     rows = rows[np.linspace(0, len(rows) - 1, min(COLUMNS, len(rows))).astype(int)]
     levels = space.levels(rows)
     return levels[:, column].tolist(), levels
+
+
+def _scattered(n: int) -> list[int]:
+    """Row numbers all over a split: equal steps would meet the same levels again and again."""
+    return sorted({n * (618_034 * (i + 1) % 1_000_000) // 1_000_000 for i in range(COLUMNS)})
 
 
 def _text(value: str | float) -> str:
