@@ -49,8 +49,8 @@ def factor_sheet(
         rows = rows if there is None else np.searchsorted(there, rows)
         lines.append((f"{name}: {ends}", "grid", rows.tolist()))
     for split in splits:
-        rows = _scattered(split.rows)
-        lines.append((f"{split.name}: {split.rows:,} images; {split.about}", split.name, rows))
+        caption = f"{split.name}: {split.rows:,} images; {split.about}"
+        lines.append((caption, split.name, _scattered(split.rows)))
     width = 2 * _MARGIN + COLUMNS * (_THUMB + _GAP)
     band = _CAPTION + _THUMB + 2 * _GAP
     picture = Image.new("RGB", (width, 2 * _MARGIN + len(lines) * band), _GROUND)
