@@ -1,9 +1,5 @@
 """The scenes of the photorealistic set: which objects stand where, seen from where, in what light.
 
-The paper's set (Lepori et al. 2024): n objects make n same pairs and n different pairs, every
-object in two different pairs; each pair in 8 configurations, each from 4 cameras. With 16 objects
-that is 1,024 pictures.
-
 Nothing but the relation tells same from different. Objects are put on a cycle in an order that the
 seed decides; *matched group* i is the same pair (o_i, o_i) and the different pair (o_i, o_i+1). All
 that is drawn belongs to the group: places, turns, distractors, cameras, focus, light, room, and the
@@ -21,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -31,9 +27,9 @@ import numpy as np
 from samediff_stimuli import rng
 from samediff_stimuli.blender_scenes import decor, masks, pictures
 from samediff_stimuli.blender_scenes.data import Camera, Light, Mesh, Pose, Room, Scene, Vector
+from samediff_stimuli.blender_scenes.pairing import VIEWS, Row, pairs
 from samediff_stimuli.recipe import FORMAT_VERSION, InputError
 
-VIEWS = 4
 SPLITS = ("test", "train", "validation", "ood")
 SIDE = 224  # constraints are checked in a picture of this side
 MARGIN = 4  # pixels of it between an object of the pair and its edge
@@ -45,7 +41,7 @@ PLACEMENTS, CAMERAS = 1000, 12  # tries for a configuration; for each of its cam
 
 # Ranges in thousandths of a unit, a degree, a mm ..., both ends included.
 Range = tuple[int, int]
-ELEVATION, LENS, F_STOP = (22_000, 42_000), (44_000, 54_000), (1_800, 4_000)
+ELEVATION, LENS, F_STOP = (22_000, 42_000), (44_000, 54_000), (2_800, 5_600)
 FOCUS = (300, 700)  # of the way from the first object to the second
 TARGET_SHIFT, TARGET_HEIGHT = (-250, 250), 420  # of the aim from the middle of the pair
 MIDDLE_X, MIDDLE_Y = (-800, 800), (-600, 600)  # of the pair, on the table
@@ -54,6 +50,7 @@ SUN_AZIMUTH, SUN_ELEVATION = (-25_000, 25_000), (24_000, 40_000)  # beyond, the 
 SUN, SKY = (4_000, 6_000), (1_000, 1_600)
 SHIFT = (-2_000, 2_000)  # of the table's texture
 _TURNS = 36_000  # hundredths of a degree
+_LEAST = 750  # steps of 4 hundredths by which a turned twin differs at least
 _BLOCKS = 8  # Philox blocks, of four words, that each draw owns
 
 
@@ -86,12 +83,11 @@ ALIGNED = Framing(
 
 @dataclass(frozen=True, kw_only=True)
 class SceneOptions:
-    """What can be chosen about the set.
+    """What can be chosen about a scene.
 
     Attributes:
-        size: side of the picture in pixels.
+        image_size: side of the picture in pixels.
         samples: rays a pixel.
-        configurations: of each pair; each is seen from 4 cameras.
         distractors: objects behind the pair's middle, of models that are not in the group.
         patch_size: if given, no patch of this side in pixels touches the boxes of both objects.
 
@@ -99,33 +95,25 @@ class SceneOptions:
         InputError: if a value is not legal.
     """
 
-    size: int = 224
+    image_size: int = 224
     samples: int = 16
-    configurations: int = 8
     distractors: int = 0
     patch_size: int | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        legal = {"size": (32, 4096), "samples": (1, 65_536), "configurations": (1, 10**6)}
+        legal = {"image_size": (32, 4096), "samples": (1, 65_536)}
         for name, (low, high) in {**legal, "distractors": (0, MAX_DISTRACTORS)}.items():
             if not low <= getattr(self, name) <= high:
                 value = getattr(self, name)
                 raise InputError(f"{name} {value!r} is out of range; legal: {low} .. {high}")
-        sides = [side for side in range(4, self.size // 6 + 1) if self.size % side == 0]
+        size = self.image_size
+        sides = [side for side in range(4, size // 6 + 1) if size % side == 0]
         if self.patch_size is not None and self.patch_size not in sides:
             raise InputError(
-                f"patch_size {self.patch_size} is not legal for size {self.size}; legal: "
-                f"{', '.join(map(str, sides)) or 'none'}; or change size"
+                f"patch_size {self.patch_size} is not legal for image_size {size}; legal: "
+                f"{', '.join(map(str, sides)) or 'none'}; or change image_size"
             )
-
-
-class Row(NamedTuple):
-    """Which scene a row of the set is; `pair` counts in `pairs` and is odd for a different pair."""
-
-    pair: int
-    configuration: int
-    view: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,47 +137,6 @@ class Setting:
     seeds: tuple[int, ...]
 
 
-def pairs(seed: int, names: Sequence[str]) -> list[tuple[str, str]]:
-    """The set's pairs: (o_0, o_0), (o_0, o_1), (o_1, o_1), (o_1, o_2), ... (o_n-1, o_0).
-
-    Args:
-        seed: decides the order o of the objects.
-        names: of n objects, each once, n >= 3; their order matters.
-
-    Returns:
-        2 n pairs; 2 i and 2 i + 1 make matched group i. Every object is in two different pairs,
-        once first and once second.
-
-    Raises:
-        InputError: if there are fewer than 3 objects, or one twice.
-    """
-    if len(names) < 3 or len(set(names)) < len(names):
-        raise InputError(
-            f"{len(names)} objects, {len(set(names))} of them different, make no cycle of pairs; "
-            "give 3 or more, each once"
-        )
-    words = rng.blocks(rng.stream_key(FORMAT_VERSION, "photoreal", seed, "cycle"), 0, len(names))
-    cycle = [names[i] for i in rng.order(words[:, 0])]
-    after = [*cycle[1:], cycle[0]]
-    return [pair for a, b in zip(cycle, after, strict=True) for pair in ((a, a), (a, b))]
-
-
-def config_of(index: int, objects: int = 16) -> Row:
-    """Which scene row `index` is: by configuration, group, view, and same before different.
-
-    Rows 2 j and 2 j + 1 are matched: they differ in the second object's model alone. A set has
-    `configurations * objects * 8` rows.
-
-    Args:
-        index: >= 0.
-        objects: how many the set has.
-    """
-    rest, member = divmod(index, 2)
-    rest, view = divmod(rest, VIEWS)
-    configuration, group = divmod(rest, objects)
-    return Row(2 * group + member, configuration, view)
-
-
 def scene(
     seed: int, split: str, row: Row, options: SceneOptions, meshes: Mapping[str, Mesh]
 ) -> Scene:
@@ -198,9 +145,9 @@ def scene(
     Args:
         seed: of the set.
         split: one of SPLITS; no configuration of one is in another, because turns differ.
-        row: from `config_of`; a configuration beyond `options.configurations` is legal.
+        row: from `pairing.config_of`.
         options: of the set.
-        meshes: of the set's objects, in the order that `pairs` takes.
+        meshes: of the split's objects, in the order that `pairs` takes.
 
     Raises:
         InputError: if an argument is out of range, or no draw meets all constraints.
@@ -218,20 +165,19 @@ def scene(
             f"distractors {options.distractors} are more than the {len(meshes) - 2} models that "
             "are not in a pair; ask for fewer, or give more objects"
         )
-    first = row.pair // 2 * 2
-    shared = _setting(
-        _Group(
-            *(seed, split, made[first + 1], row.configuration, options.distractors),
-            options.size // options.patch_size if options.patch_size else 0,
-            *(tuple(meshes), tuple(meshes.values())),
-        )
+    group = _Group(
+        *(seed, split, made[row.pair | 1], row.configuration, options.distractors),
+        options.image_size // options.patch_size if options.patch_size else 0,
+        *(tuple(meshes), tuple(meshes.values())),
     )
+    shared = _setting(group)
+    places = _turned(group) if row.turned else shared.places
     return Scene(
-        objects=(*_poses(made[row.pair], shared.places), *shared.behind),
+        objects=(*_poses(made[row.pair], places), *shared.behind),
         camera=shared.cameras[row.view],
         light=shared.light,
         room=shared.room,
-        size=options.size,
+        size=options.image_size,
         samples=options.samples,
         seed=shared.seeds[row.view],
     )
@@ -294,6 +240,24 @@ def _setting(group: _Group) -> Setting:
         f"{group.split!r}, configuration {group.configuration}, distractors {group.distractors}, "
         f"patches a side {group.grid}) in {PLACEMENTS} tries: in all {VIEWS} views {MARGIN} of "
         f"{SIDE} pixels to the edge and {VISIBLE} thousandths in sight; use smaller objects, fewer "
+        "distractors or smaller patches"
+    )
+
+
+@lru_cache(maxsize=64)
+def _turned(group: _Group) -> tuple[Vector, Vector]:
+    """A group's places, the second object turned by 30 to 330 degrees, so that all views fit."""
+    shared = _setting(group)
+    first, (x, y, turn) = shared.places
+    for attempt in range(PLACEMENTS):
+        (steps,) = _drawn(group.key("turned"), attempt, (_LEAST, _TURNS // len(SPLITS) - _LEAST))
+        more = (round(turn * 100) + len(SPLITS) * steps) % _TURNS / 100
+        places = first, (x, y, more)
+        if all(_fits(group, camera, places, shared.behind) for camera in shared.cameras):
+            return places
+    raise InputError(
+        f"no other turn of {group.pair[1]!r} beside {group.pair[0]!r} fits all views (seed "
+        f"{group.seed}, split {group.split!r}, configuration {group.configuration}); use fewer "
         "distractors or smaller patches"
     )
 

@@ -35,7 +35,7 @@ def generate(
     Args:
         recipe: what to make, from `make_recipe`.
         out: the folder; made if missing, finished if it holds this recipe's unfinished dataset.
-        workers: processes; all available processors when None.
+        workers: processes; when None, as many as make this set fastest.
         parquet: write the Parquet mirror that `load_dataset(out)` reads.
         overwrite: replace a dataset of another recipe.
         on_rows: told the number of rows of each shard as it is finished.
@@ -50,7 +50,7 @@ def generate(
             are made from is not at hand; nothing is changed.
         OSError: if the disk is full; finished shards stay, and the same call goes on from there.
     """
-    workers = engine.available_workers() if workers is None else workers
+    workers = engine.usual_workers(recipe) if workers is None else workers
     if workers < 1:
         raise InputError(f"workers {workers} is out of range; legal: 1 or more")
     out = Path(out)
@@ -65,15 +65,23 @@ def generate(
     if reason is not None:
         raise InputError(f"the images of {recipe.task!r} cannot be made: {reason}")
     factors.check_lists(recipe)
-    folder.prepare(out, recipe, parquet)
+    made_with = dict(tasks.get(recipe.task).made_with(recipe))
+    folder.check_maker(out, recipe, parquet, made_with, overwrite)
+    folder.prepare(out, recipe, parquet, made_with)
     mirror = ParquetMirror(tasks.get(recipe.task).columns(recipe)) if parquet else None
     shards = engine.run(recipe, out, workers, mirror, on_rows)
-    made = _finish(out, recipe, tuple(shards), origin or Origin())
+    made = _finish(out, recipe, tuple(shards), origin or Origin(), made_with)
     shutil.rmtree(out / engine.PARTIAL)
     return made
 
 
-def _finish(out: Path, recipe: Recipe, shards: tuple[ShardRecord, ...], origin: Origin) -> Manifest:
+def _finish(
+    out: Path,
+    recipe: Recipe,
+    shards: tuple[ShardRecord, ...],
+    origin: Origin,
+    made_with: dict[str, str],
+) -> Manifest:
     """Write preview, card and the origin's files, then the manifest."""
     versions = {
         "samediff-stimuli": version("samediff-stimuli"),
@@ -90,8 +98,9 @@ def _finish(out: Path, recipe: Recipe, shards: tuple[ShardRecord, ...], origin: 
         versions=versions,
         indices=factors.write_indices(out, recipe),
         repeats=factors.repeats(out, recipe, shards),
+        made_with=made_with,
     )
-    preview.save(preview.sheet_of_recipe(recipe), out / folder.PREVIEW)
+    preview.save(preview.sheet_of_folder(out, bare), out / folder.PREVIEW)
     manifest.write_atomically(out / folder.CARD, card(bare, origin))
     for name, text in origin.files.items():
         manifest.write_atomically(out / name, text)
@@ -111,7 +120,7 @@ class Estimate:
     seconds: float
 
 
-_SAMPLE = 64  # rows of each split that an estimate makes
+_SAMPLE, _FEW = 64, 1  # rows of each split that an estimate makes; of costly images
 
 
 def estimate(recipe: Recipe, workers: int, parquet: bool) -> Estimate:
@@ -127,7 +136,7 @@ def estimate(recipe: Recipe, workers: int, parquet: bool) -> Estimate:
             (scratch / inner).mkdir(parents=True)
 
         def make(split: tasks.Split) -> ShardRecord:
-            rows = min(split.rows, _SAMPLE)
+            rows = min(split.rows, _FEW if task.costly else _SAMPLE)
             shard = engine.Shard(split=split.name, number=0, count=1, start=0, rows=rows)
             return engine.make_shard(recipe, scratch, shard, mirror)[1]
 

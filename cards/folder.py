@@ -11,8 +11,9 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
-from samediff_stimuli import engine, manifest, tasks
+from samediff_stimuli import engine, kept, manifest, tasks
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.shards import DamagedError
@@ -49,7 +50,7 @@ def check(out: Path, recipe: Recipe, parquet: bool, overwrite: bool) -> None:
         raise InputError(
             f"--overwrite will not touch {out}: it also holds '{strangers[0]}'; move that away"
         )
-    if overwrite or there == _plan(recipe, parquet):
+    if overwrite or (there and there | {"made_with": {}} == _plan(recipe, parquet, {})):
         return
     if there is None:
         what = "a dataset whose manifest is missing or damaged"
@@ -58,6 +59,21 @@ def check(out: Path, recipe: Recipe, parquet: bool, overwrite: bool) -> None:
     else:
         what = "a dataset of another recipe"
     raise InputError(f"--out {out} holds {what}; give another folder, or --overwrite")
+
+
+def check_maker(
+    out: Path, recipe: Recipe, parquet: bool, made_with: dict[str, str], overwrite: bool
+) -> None:
+    """Raise InputError if the folder's images were begun with something that gives others."""
+    there = _plan_there(out)
+    if overwrite or there is None or there == _plan(recipe, parquet, made_with):
+        return
+    begun = manifest.in_words(there["made_with"])
+    raise InputError(
+        f"--out {out} was begun with {begun}; here it would go on with "
+        f"{manifest.in_words(made_with)}, which gives other pixels; use the former, or another "
+        "folder, or --overwrite"
+    )
 
 
 def check_place(out: Path) -> None:
@@ -102,7 +118,7 @@ def _strangers(out: Path) -> list[Path]:
     return sorted(path for path in found if path.parts[0] != engine.PARTIAL)
 
 
-def _plan_there(out: Path) -> dict[str, object] | None:
+def _plan_there(out: Path) -> dict[str, Any] | None:
     """The plan of a finished or unfinished dataset as plain data; None if there is none."""
     for read in (_plan_of_partial, _plan_of_manifest):
         try:
@@ -114,31 +130,35 @@ def _plan_there(out: Path) -> dict[str, object] | None:
     return None
 
 
-def _plan_of_partial(out: Path) -> dict[str, object]:
+def _plan_of_partial(out: Path) -> dict[str, Any]:
     text = json.loads((out / RECIPE).read_text(encoding="utf-8"))
-    return {"recipe": text["recipe"], "parquet": text["parquet"]}
+    return {name: text[name] for name in ("recipe", "parquet")} | {
+        "made_with": text.get("made_with", {})
+    }
 
 
-def _plan_of_manifest(out: Path) -> dict[str, object]:
+def _plan_of_manifest(out: Path) -> dict[str, Any]:
     text = json.loads((out / manifest.NAME).read_text(encoding="utf-8"))
     mirrored = all(shard["mirror"] is not None for shard in text["shards"])
-    return {"recipe": text["recipe"], "parquet": mirrored}
+    made_with = text.get("made_with", {})
+    return {"recipe": text["recipe"], "parquet": mirrored, "made_with": made_with}
 
 
-def prepare(out: Path, recipe: Recipe, parquet: bool) -> None:
+def prepare(out: Path, recipe: Recipe, parquet: bool, made_with: dict[str, str]) -> None:
     """Make the folders; keep what belongs to this recipe and is intact, drop the rest."""
-    _reopen(out, recipe, parquet)
+    plan = _plan(recipe, parquet, made_with)
+    _reopen(out, recipe, parquet, made_with)
     try:
-        text = json.loads((out / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        text = {"made_with": {}} | json.loads((out / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
         text = None
-    if text != _plan(recipe, parquet) | {"cleared": True}:
-        _claim(out, _plan(recipe, parquet) | {"cleared": False})
+    if text != plan | {"cleared": True}:
+        _claim(out, plan | {"cleared": False})
         for name in _OUR_FILES:
             (out / name).unlink(missing_ok=True)
         for name in _FOLDERS:
             shutil.rmtree(out / name, ignore_errors=True)
-        _say_cleared(out, recipe, parquet)
+        _say_cleared(out, plan)
     name = tasks.get(recipe.task).name_of(recipe)
     folders = [f"hdf5/{name}", f"data/{name}"] if parquet else [f"hdf5/{name}"]
     for folder in folders:
@@ -147,15 +167,15 @@ def prepare(out: Path, recipe: Recipe, parquet: bool) -> None:
         leftover.unlink()
 
 
-def _say_cleared(out: Path, recipe: Recipe, parquet: bool) -> None:
+def _say_cleared(out: Path, plan: dict[str, object]) -> None:
     """From here on, what the folder holds is this plan's; before, a resumed run clears again."""
-    text = json.dumps(_plan(recipe, parquet) | {"cleared": True}, sort_keys=True)
+    text = json.dumps(plan | {"cleared": True}, sort_keys=True)
     manifest.write_atomically(out / RECIPE, text)
 
 
-def _plan(recipe: Recipe, parquet: bool) -> dict[str, object]:
+def _plan(recipe: Recipe, parquet: bool, made_with: dict[str, str]) -> dict[str, object]:
     """What `.partial/recipe.json` says."""
-    return {"recipe": recipe.as_dict(), "parquet": parquet}
+    return {"recipe": recipe.as_dict(), "parquet": parquet, "made_with": made_with}
 
 
 def _claim(out: Path, plan: dict[str, object]) -> None:
@@ -168,6 +188,7 @@ def _claim(out: Path, plan: dict[str, object]) -> None:
         if partial.is_dir():
             for note in partial.glob("*-of-*.json"):
                 note.unlink()
+            shutil.rmtree(partial / kept.FOLDER, ignore_errors=True)
             manifest.write_atomically(out / RECIPE, text)
         else:
             fresh = out / f"{engine.PARTIAL}.{os.getpid()}.tmp"
@@ -178,18 +199,17 @@ def _claim(out: Path, plan: dict[str, object]) -> None:
         raise InputError(f"--out {out} cannot be written: {error.strerror}") from error
 
 
-def _reopen(out: Path, recipe: Recipe, parquet: bool) -> None:
+def _reopen(out: Path, recipe: Recipe, parquet: bool, made_with: dict[str, str]) -> None:
     """Turn a finished dataset of this recipe that lacks files into an unfinished one."""
     try:
         found = manifest.load(out)
     except (InputError, DamagedError):
         return
-    if found.recipe != recipe or any(
-        (shard.mirror is not None) != parquet for shard in found.shards
-    ):
+    mirrored = {shard.mirror is not None for shard in found.shards}
+    if (found.recipe, found.made_with, mirrored) != (recipe, made_with, {parquet}):
         return
     (out / engine.PARTIAL).mkdir(exist_ok=True)
     for shard in found.shards:
         engine.take_note(out, shard)
-    _say_cleared(out, recipe, parquet)
+    _say_cleared(out, _plan(recipe, parquet, made_with))
     (out / manifest.NAME).unlink()

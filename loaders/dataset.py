@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from samediff_stimuli import tasks
 from samediff_stimuli.loaders.buffers import Buffers
-from samediff_stimuli.manifest import load
+from samediff_stimuli.manifest import Manifest, load
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.table import Table
@@ -26,7 +26,8 @@ class StimulusDataset(Dataset[Any]):
     """One split of a dataset folder.
 
     An item is `(image, label)`: image (c, height, width) uint8 in channels-last memory, label int.
-    With `columns` an item is a dict of "image" and those columns (int64 tensors).
+    With `columns` an item is a dict of "image" and those columns (tensors: int64, float64 for
+    measures).
 
     The dataset pickles, and may be used before and after fork, spawn or forkserver: no HDF5 handle
     is ever held.
@@ -49,11 +50,12 @@ class StimulusDataset(Dataset[Any]):
         *,
         columns: Sequence[str] | None = None,
         transform: Callable[[Tensor], Any] | None = None,
+        _manifest: Manifest | None = None,  # of the folder, if it has been read
     ) -> None:
         """Read the manifest."""
         self.path = Path(path)
         self.split = split
-        self.manifest = load(self.path)
+        self.manifest = load(self.path) if _manifest is None else _manifest
         self.recipe = self.manifest.recipe
         self.transform = transform
         self._reader = SplitReader(self.path, self.manifest, split)
@@ -107,7 +109,8 @@ class StimulusDataset(Dataset[Any]):
 
         Returns:
             `(images, labels)` or a dict: images (n, c, height, width) uint8, channels last in
-            memory, or the stacked outputs of `transform`; labels and columns int64.
+            memory, or the stacked outputs of `transform`; labels and columns int64, or float64
+            for measures.
         """
         images, values = self._read(indices)
         if self.transform is not None:
@@ -123,11 +126,12 @@ class StimulusDataset(Dataset[Any]):
         return torch.from_numpy(task.instances(self.recipe, self.split, scenes))
 
     def _read(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images (n, c, height, width) uint8 and the wanted columns (n, ...) int64."""
+        """Images (n, c, height, width) uint8 and the wanted columns (n, ...), int64 or float64."""
         rows = self._reader.checked(indices)
         images = self._buffers.take(len(rows))
         self._reader.read_into(rows, images.numpy())
         names = (self.label,) if self.columns is None else self.columns
         values = self._reader.values(names, rows)
-        tensors = {name: torch.from_numpy(v.astype(np.int64)) for name, v in values.items()}
+        wide = {name: v.astype(np.result_type(v, np.int64)) for name, v in values.items()}
+        tensors = {name: torch.from_numpy(v) for name, v in wide.items()}
         return images.permute(0, 3, 1, 2), tensors

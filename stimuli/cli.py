@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import logging
 import sys
 import types
 import typing
@@ -32,10 +33,20 @@ if TYPE_CHECKING:
     from samediff_stimuli.recipe import Recipe
 
 
+class _Said(logging.Handler):
+    """Shows on stderr what the library has to say while it works."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line; above a progress bar, if there is one."""
+        print(record.getMessage(), file=sys.stderr)
+
+
 class _Commands(click.Group):
     """A group that turns what users can cause into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        said = logging.getLogger("samediff_stimuli")
+        said.handlers, said.level = [_Said()], logging.INFO
         try:
             return super().invoke(ctx)
         except InputError as error:
@@ -52,8 +63,11 @@ class _Commands(click.Group):
                 hint = "; free some space and run the same command: finished shards are kept"
             where = f"{error.filename}: " if error.filename else ""
             _fail(f"{where}{error.strerror or error}{hint}", 2)
-        except Exception as error:  # DamagedError's module imports h5py: look at the name
-            if type(error).__name__ != "DamagedError":
+        except Exception as error:  # the modules of these import much: look at the name
+            kind = type(error).__name__
+            if kind == "RenderingError":
+                _fail(f"{error}; run the same command again: finished images are kept", 2)
+            if kind != "DamagedError":
                 raise
             _fail(f"{error}; see what is wrong with 'samediff-stimuli verify'", 2)
 
@@ -199,9 +213,7 @@ def list_tasks() -> None:
 @_task
 @_seed
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default NAME-seedSEED here.")
-@click.option(
-    "--workers", type=click.IntRange(1), help="Processes; default: all available processors."
-)
+@click.option("--workers", type=click.IntRange(1), help="Processes; default: what is fastest.")
 @click.option("--parquet/--no-parquet", default=True, help="Write the Parquet mirror as well.")
 @click.option("--dry-run", is_flag=True, help="Say how many files, bytes and seconds; write none.")
 @click.option("--overwrite", is_flag=True, help="Replace another dataset in the folder.")
@@ -230,11 +242,11 @@ def generate(
     recipe = _recipe(task, seed, given)
     from samediff_stimuli import tasks
     from samediff_stimuli.cards import dataset
-    from samediff_stimuli.engine import available_workers
+    from samediff_stimuli.engine import usual_workers
 
     name = tasks.get(task).name_of(recipe)
     out = Path(f"{name}-seed{seed}") if out is None else out
-    workers = available_workers() if workers is None else workers
+    workers = usual_workers(recipe) if workers is None else workers
     total = sum(split.rows for split in tasks.get(task).stored_splits(recipe))
     if dry_run:
         guess = dataset.estimate(recipe, workers, parquet)
@@ -277,19 +289,15 @@ def show(task: str, seed: int, split: str, index: int, png: Path | None, **given
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--all", "everything", is_flag=True, help="Make every row anew, not 64 a split.")
+@click.option("--all", "everything", is_flag=True, help="Make every row anew, not a few a split.")
 @click.option("--objects", type=click.Path(), help="Pictures that a naturalistic set is made of.")
 @click.option(
     "--archive", type=click.Path(), help="Published file that a factor set was read from."
 )
 @click.option("--split-labels", type=click.Path(), help="Label files that it was split by.")
-def verify(
-    folder: Path,
-    everything: bool,
-    objects: str | None,
-    archive: str | None,
-    split_labels: str | None,
-) -> None:
+@click.option("--device", help="What renders a photoreal set's sample: auto, cpu or a kind of GPU.")
+@click.option("--blender-python", type=click.Path(), help="Interpreter that has bpy, for the same.")
+def verify(folder: Path, everything: bool, **places: str | None) -> None:
     """Check a dataset: hashes of files and arrays, then rows made anew and compared.
 
     Exit code 1, and a line for each problem, if anything is not what the recipe gives.
@@ -301,9 +309,7 @@ def verify(
     try:
         total = sum(shard.rows for shard in load(folder).shards)
         with progress(total, f"checking {folder}") as on_rows:
-            report = verification.verify(
-                folder, everything, on_rows, objects, archive, split_labels
-            )
+            report = verification.verify(folder, everything, on_rows, **places)
     except DamagedError as error:
         _fail(str(error), 1)
     for problem in report.problems:
@@ -325,18 +331,9 @@ def verify(
 def preview(folder: Path, out: Path | None) -> None:
     """Draw a contact sheet of a dataset from its shards."""
     from samediff_stimuli import preview as drawing
-    from samediff_stimuli import tasks
     from samediff_stimuli.manifest import load
-    from samediff_stimuli.reading import SplitReader
 
-    manifest = load(folder)
-    names = [split.name for split in tasks.get(manifest.recipe.task).splits(manifest.recipe)]
-    splits = {name: SplitReader(folder, manifest, name) for name in names}
-    picture = drawing.sheet(
-        manifest.recipe,
-        lambda split, rows: splits[split].images(rows),
-        lambda split, n: splits[split].table.rows(slice(0, n)),
-    )
+    picture = drawing.sheet_of_folder(folder, load(folder))
     out = beside(folder, "preview.png") if out is None else out
     drawing.save(picture, out)
     click.echo(str(out))

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from samediff_stimuli import tasks
+from samediff_stimuli import kept, tasks
 from samediff_stimuli.manifest import FileRecord, ShardRecord, write_atomically
 from samediff_stimuli.recipe import Recipe
 from samediff_stimuli.shards import file_sha256, write_shard
@@ -86,7 +86,8 @@ def run(
         folder: the dataset folder; `hdf5/<name>`, `data/<name>` and `.partial` exist in it.
         workers: processes; 1 works in this one.
         mirror: a second format to write on the way, or None.
-        on_rows: told the number of rows of each shard as it is finished, or found finished.
+        on_rows: told the number of rows of each shard as it is finished, or found finished; of
+            each image if they are costly and made in this process.
 
     Returns:
         The records of all shards, in order.
@@ -103,40 +104,58 @@ def run(
         else:
             records[shard] = record
             on_rows(shard.rows)
-    for shard, record in _made(recipe, folder, missing, workers, mirror):
+    for shard, record in _made(recipe, folder, missing, workers, mirror, on_rows):
         records[shard] = record
-        on_rows(shard.rows)
     return [records[shard] for shard in plan(recipe)]
 
 
 def _made(
-    recipe: Recipe, folder: Path, missing: list[Shard], workers: int, mirror: Mirror | None
+    recipe: Recipe,
+    folder: Path,
+    missing: list[Shard],
+    workers: int,
+    mirror: Mirror | None,
+    on_rows: Callable[[int], None],
 ) -> Iterator[tuple[Shard, ShardRecord]]:
     if workers == 1 or len(missing) < 2:
+        costly = tasks.get(recipe.task).costly
         for shard in missing:
-            yield make_shard(recipe, folder, shard, mirror)
+            yield make_shard(recipe, folder, shard, mirror, on_rows if costly else None)
+            if not costly:
+                on_rows(shard.rows)
         return
     from joblib import Parallel, delayed
 
     pool = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", batch_size=1)
-    yield from pool(delayed(make_shard)(recipe, folder, shard, mirror) for shard in missing)
+    jobs = (delayed(make_shard)(recipe, folder, shard, mirror) for shard in missing)
+    for shard, record in pool(jobs):
+        yield shard, record
+        on_rows(shard.rows)
 
 
 def make_shard(
-    recipe: Recipe, folder: Path, shard: Shard, mirror: Mirror | None
+    recipe: Recipe,
+    folder: Path,
+    shard: Shard,
+    mirror: Mirror | None,
+    on_rows: Callable[[int], None] | None = None,
 ) -> tuple[Shard, ShardRecord]:
-    """Design, render, write and record one shard."""
+    """Design, render, write and record one shard; tell of each image if that is asked for."""
     task = tasks.get(recipe.task)
     name = task.name_of(recipe)
     table = task.design(recipe, shard.split, shard.start, shard.start + shard.rows)
     path = folder / "hdf5" / name / f"{shard.stem()}.h5"
     twin = mirror.start(folder / "data" / name / shard.stem()) if mirror else None
+    safe = folder / PARTIAL / kept.FOLDER
 
     def images() -> Iterator[NDArray[np.uint8]]:
-        for image in task.paint(recipe, shard.split, table):
+        rows = recipe, shard.split, table
+        for image in kept.painted(*rows, safe) if task.costly else task.paint(*rows):
             if twin:
                 twin.add(image)
             yield image
+            if on_rows:
+                on_rows(1)
 
     about = {"recipe": recipe.as_dict(), "split": shard.split, "start": shard.start}
     columns = task.columns(recipe)
@@ -157,6 +176,8 @@ def make_shard(
     if task.space(recipe) is not None:
         (folder / PARTIAL / f"{shard.stem()}{DIGESTS}").write_bytes(written.images)
     take_note(folder, record)
+    if task.costly:
+        kept.forget(shard.split, table, safe)
     return shard, record
 
 
@@ -196,6 +217,11 @@ def finished(folder: Path, shard: Shard) -> ShardRecord | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return record if intact else None
+
+
+def usual_workers(recipe: Recipe) -> int:
+    """Processes that make a dataset fastest: one where painting takes all processors by itself."""
+    return 1 if tasks.get(recipe.task).costly else available_workers()
 
 
 def available_workers() -> int:

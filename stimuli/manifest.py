@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -105,6 +106,7 @@ class Manifest:
             only of sets that are grids of factors.
         extras: the card and the preview.
         versions: releases of this package and of the codecs that wrote the files.
+        made_with: what decided the pixels besides the recipe; see `Task.made_with`.
     """
 
     recipe: Recipe
@@ -113,6 +115,7 @@ class Manifest:
     versions: dict[str, str]
     indices: tuple[IndexRecord, ...] = ()
     repeats: dict[str, int] = field(default_factory=dict)
+    made_with: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -190,8 +193,15 @@ class Manifest:
             data["indices"] = [dataclasses.asdict(index) for index in self.indices]
         if self.repeats:
             data["repeats"] = self.repeats
+        if self.made_with:
+            data["made_with"] = self.made_with
         plain: dict[str, Any] = json.loads(json.dumps(data))  # tuples become lists
         return plain
+
+
+def in_words(made_with: Mapping[str, str]) -> str:
+    """What decided the pixels, for people."""
+    return ", ".join(f"{name} {value}" for name, value in made_with.items()) or "nothing known"
 
 
 def _plain_split(split: tasks.Split) -> dict[str, Any]:
@@ -240,6 +250,7 @@ def load(folder: Path) -> Manifest:
             versions={str(k): str(v) for k, v in data["versions"].items()},
             indices=tuple(IndexRecord.from_dict(index) for index in data.get("indices", [])),
             repeats={str(k): int(v) for k, v in data.get("repeats", {}).items()},
+            made_with={str(k): str(v) for k, v in data.get("made_with", {}).items()},
         )
         same = _wordless(manifest.as_dict()) == _wordless(data)
         if data["digest"] != manifest.digest() or not same:

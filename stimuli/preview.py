@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from samediff_stimuli import tasks
 from samediff_stimuli.factor_preview import factor_sheet
+from samediff_stimuli.manifest import Manifest
+from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Table
 
@@ -53,7 +55,8 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
         for side, label in enumerate(labels):
             left = _MARGIN + side * (per_label * (THUMB + _GAP) + _MARGIN)
             draw.text((left, top + _CAPTION), label, _INK, font)
-            rows = np.flatnonzero(table[task.label] == side)[:per_label].tolist()
+            found = np.flatnonzero(table[task.label] == side)
+            rows = found[:: max(1, len(found) // per_label)][:per_label].tolist()
             for place, image in enumerate(fetch(split.name, rows)):
                 thumb = Image.fromarray(image).resize((THUMB, THUMB), Image.Resampling.LANCZOS)
                 corner = (left + place * (THUMB + _GAP), top + 2 * _CAPTION)
@@ -63,13 +66,15 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
     return picture
 
 
-def sheet_of_recipe(recipe: Recipe) -> Image.Image:
-    """The contact sheet of a recipe, rendered anew."""
-    task = tasks.get(recipe.task)
+def sheet_of_folder(folder: Path, manifest: Manifest) -> Image.Image:
+    """The contact sheet of a dataset folder, read from its shards."""
+    task = tasks.get(manifest.recipe.task)
+    names = [split.name for split in task.splits(manifest.recipe)]
+    splits = {name: SplitReader(folder, manifest, name) for name in names}
     return sheet(
-        recipe,
-        lambda split, rows: tasks.render(recipe, split, rows),
-        lambda split, n: task.design(recipe, split, 0, n),
+        manifest.recipe,
+        lambda split, rows: splits[split].images(rows),
+        lambda split, n: splits[split].table.rows(slice(0, n)),
     )
 
 

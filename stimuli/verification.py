@@ -11,7 +11,7 @@ import numpy as np
 from samediff_stimuli import rng, tasks
 from samediff_stimuli.engine import record_of
 from samediff_stimuli.indices import index_digest, read_index
-from samediff_stimuli.manifest import Manifest, ShardRecord, load
+from samediff_stimuli.manifest import Manifest, ShardRecord, in_words, load
 from samediff_stimuli.recipe import FORMAT_VERSION, Recipe
 from samediff_stimuli.shards import (
     IMAGE,
@@ -23,7 +23,7 @@ from samediff_stimuli.shards import (
 from samediff_stimuli.table import Table
 
 BATCH = 16  # images decoded at a time
-SAMPLE = 64  # rows that are made anew in each split, unless all are asked for
+SAMPLE, FEW = 64, 4  # rows made anew in each split, unless all are asked for; of costly images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,7 @@ def verify(
     folder: Path,
     everything: bool = False,
     on_rows: Callable[[int], None] = lambda rows: None,
-    objects: Path | str | None = None,
-    archive: Path | str | None = None,
-    split_labels: Path | str | None = None,
+    **places: Path | str | None,
 ) -> Report:
     """Check a dataset folder against its manifest and its recipe.
 
@@ -59,18 +57,17 @@ def verify(
 
     Args:
         folder: the dataset folder.
-        everything: make every row anew, not a sample of 64 a split.
+        everything: make every row anew, not a sample of 64 a split (4 of costly images).
         on_rows: told the number of rows of each shard as it is checked.
-        objects: the pictures that a naturalistic set was made of, if they are at hand.
-        archive: the published file that a factor set was read from, if it is at hand.
-        split_labels: the label files that a factor set was split by, if they are at hand.
+        places: what a set is made from or with here, as its options say it: e.g. objects, the
+            pictures of a naturalistic set; archive and split_labels of a factor set;
+            blender_python and device of a rendered one.
 
     Raises:
         InputError: if the folder is no dataset, or what it was made from is something else.
         DamagedError: if its manifest is damaged.
     """
     manifest = load(folder)
-    places = {"objects": objects, "archive": archive, "split_labels": split_labels}
     given = {name: str(place) for name, place in places.items() if place is not None}
     if given:
         manifest = replace(manifest, recipe=tasks.at_hand(manifest.recipe, given))
@@ -86,6 +83,7 @@ def verify(
         except DamagedError as error:
             problems.append(str(error))
         on_rows(shard.rows)
+    problems += _other_maker(manifest, remade, problems)
     return Report(
         files=len(manifest.files()),
         decoded=decoded,
@@ -93,6 +91,16 @@ def verify(
         problems=tuple(problems),
         unmade=tasks.get(manifest.recipe.task).missing(manifest.recipe),
     )
+
+
+def _other_maker(manifest: Manifest, remade: int, problems: list[str]) -> Iterator[str]:
+    """What explains rows that differ: they were made anew with something else."""
+    here = tasks.get(manifest.recipe.task).made_with(manifest.recipe) if remade else {}
+    if problems and remade and here != manifest.made_with:
+        yield (
+            f"the images were made with {in_words(manifest.made_with)}; here with "
+            f"{in_words(here)}, which gives other pixels: verify with the former"
+        )
 
 
 def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
@@ -136,15 +144,15 @@ def _wanted(manifest: Manifest, everything: bool) -> dict[str, np.ndarray]:
     """Rows to make anew in each split, increasing."""
     wanted = {}
     task = tasks.get(manifest.recipe.task)
-    unmade = task.missing(manifest.recipe) is not None
+    unmade, few = task.missing(manifest.recipe) is not None, FEW if task.costly else SAMPLE
     for split in task.stored_splits(manifest.recipe):
         if unmade:
             wanted[split.name] = np.arange(0)
-        elif everything or split.rows <= SAMPLE:
+        elif everything or split.rows <= few:
             wanted[split.name] = np.arange(split.rows)
         else:
             key = rng.stream_key(FORMAT_VERSION, "verify", manifest.digest(), split.name)
-            words = rng.blocks(key, 0, SAMPLE // rng.WORDS_PER_BLOCK).reshape(-1)
+            words = rng.blocks(key, 0, few // rng.WORDS_PER_BLOCK).reshape(-1)
             wanted[split.name] = np.unique(rng.below(words, split.rows))
     return wanted
 

@@ -81,6 +81,10 @@ class Task:
         sections: recipe -> more of the card: text by heading.
         made_here: recipe -> whether this package drew the images, and read them from nowhere.
         tags: what the Hub should file the set under.
+        costly: whether an image takes seconds, on all processors: images are kept one by one as
+            they are made, and few are made anew to check a set.
+        made_with: recipe -> what decides the pixels besides the recipe, in words, for the manifest;
+            raises InputError if it is not at hand.
     """
 
     name: str
@@ -112,6 +116,8 @@ class Task:
     sections: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
     made_here: Callable[[Recipe], bool] = lambda recipe: True
     tags: tuple[str, ...] = ("same-different", "relational-reasoning", "vision-transformers")
+    costly: bool = False
+    made_with: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
 
     def stored_splits(self, recipe: Recipe) -> tuple[Split, ...]:
         """The splits whose rows are on disk, in order."""
@@ -201,7 +207,7 @@ def at_hand(recipe: Recipe, places: Mapping[str, str]) -> Recipe:
 
     Args:
         recipe: of a finished dataset.
-        places: local option -> path, e.g. "objects", "archive", "split_labels".
+        places: local option -> path or word, e.g. "objects", "archive", "device".
 
     Raises:
         InputError: if the recipe is not made from such, or other things lie there.

@@ -8,9 +8,10 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from samediff_stimuli.blender_scenes import masks, scenes
+from samediff_stimuli.blender_scenes import masks, pairing, scenes
 from samediff_stimuli.blender_scenes.data import Mesh
-from samediff_stimuli.blender_scenes.scenes import Row, SceneOptions
+from samediff_stimuli.blender_scenes.pairing import Row
+from samediff_stimuli.blender_scenes.scenes import SceneOptions
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.tokens import patch_coverage
 
@@ -46,7 +47,7 @@ NAMES = tuple(MESHES)
 @lru_cache(maxsize=4096)
 def made(index, seed=0, split="test", options=PLAIN):
     """One row of the set of stand-ins."""
-    return scenes.scene(seed, split, scenes.config_of(index), options, MESHES)
+    return scenes.scene(seed, split, pairing.config_of(index), options, MESHES)
 
 
 def breaches(scene, patch=0):
@@ -73,7 +74,7 @@ def breaches(scene, patch=0):
 
 def test_sixteen_same_and_sixteen_different_pairs():
     """Each object is in one same pair and in two different ones, once first and once second."""
-    found = scenes.pairs(3, NAMES)
+    found = pairing.pairs(3, NAMES)
     same, different = found[0::2], found[1::2]
     assert sorted(same) == [(n, n) for n in NAMES]
     assert len(set(different)) == 16
@@ -85,17 +86,17 @@ def test_sixteen_same_and_sixteen_different_pairs():
 
 def test_the_cycle_is_one_and_hangs_on_the_seed():
     """Walking from pair to pair meets every object; another seed walks another way."""
-    after = dict(scenes.pairs(0, NAMES)[1::2])
+    after = dict(pairing.pairs(0, NAMES)[1::2])
     walk = [NAMES[0]]
     while after[walk[-1]] != walk[0]:
         walk.append(after[walk[-1]])
     assert len(walk) == 16
-    assert scenes.pairs(0, NAMES) == scenes.pairs(0, NAMES) != scenes.pairs(1, NAMES)
+    assert pairing.pairs(0, NAMES) == pairing.pairs(0, NAMES) != pairing.pairs(1, NAMES)
 
 
 def test_rows_number_the_whole_set():
     """1,024 rows are 32 pairs x 8 configurations x 4 views, each once, matched rows adjacent."""
-    rows = [scenes.config_of(index) for index in range(1024)]
+    rows = [pairing.config_of(index) for index in range(1024)]
     assert set(rows) == {Row(p, c, v) for p in range(32) for c in range(8) for v in range(4)}
     for same, different in zip(rows[0::2], rows[1::2], strict=True):
         assert same == different._replace(pair=different.pair - 1)
@@ -128,7 +129,7 @@ def test_draws_are_bounded():
     """Camera, light, room and turns keep to their ranges, at every fourth row of a set."""
     for index in range(0, 128, 4):
         scene = made(index)
-        view = scenes.config_of(index).view
+        view = pairing.config_of(index).view
         offset = np.subtract(scene.camera.position, scene.camera.target)
         away = float(np.linalg.norm(offset))
         assert 5.6 - 1e-5 <= away <= 6.8 + 1e-5
@@ -166,7 +167,7 @@ def test_scenes_are_a_function_of_their_arguments():
     digests = [made(index).digest() for index in range(16)]
     scenes._setting.cache_clear()
     again = {
-        i: scenes.scene(0, "test", scenes.config_of(i), PLAIN, MESHES).digest()
+        i: scenes.scene(0, "test", pairing.config_of(i), PLAIN, MESHES).digest()
         for i in reversed(range(16))
     }
     assert digests == [again[i] for i in range(16)]
@@ -176,7 +177,7 @@ def test_known_scenes_stay():
     """The first and the last scene of the set of stand-ins are those they always were."""
     boxes = {n: prism(4, 0.3 + k / 16, 0.3 + k / 32, 0.5 + k / 16) for k, n in enumerate(NAMES)}
     found = [
-        scenes.scene(0, "test", scenes.config_of(i), PLAIN, boxes).digest()[:16] for i in (0, 1023)
+        scenes.scene(0, "test", pairing.config_of(i), PLAIN, boxes).digest()[:16] for i in (0, 1023)
     ]
     assert found == GOLDENS
 
@@ -201,7 +202,7 @@ def test_no_turn_is_in_two_splits():
 
 def test_size_samples_and_configurations_leave_scenes_alone():
     """A larger picture, more samples or more configurations show the same scenes."""
-    large = SceneOptions(size=512, samples=32, configurations=20)
+    large = SceneOptions(image_size=512, samples=32, configurations=20)
     one, other = made(10), made(10, options=large)
     assert (other.size, other.samples) == (512, 32)
     assert dataclasses.replace(other, size=224, samples=16) == one
@@ -228,7 +229,7 @@ def test_the_whole_set_meets_its_constraints():
     count: dict[str, Counter[str]] = {"same": Counter(), "different": Counter()}
     for index in range(1024):
         scene = made(index)
-        assert not breaches(scene), scenes.config_of(index)
+        assert not breaches(scene), pairing.config_of(index)
         a, b = (pose.model for pose in scene.objects)
         count["same" if a == b else "different"].update((a, b))
     assert count["same"] == count["different"] == dict.fromkeys(NAMES, 64)

@@ -1,0 +1,68 @@
+"""The renderers that this process has open: one for each device and interpreter, until it ends."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import platform
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.util import find_spec
+from typing import Any
+
+from samediff_stimuli.blender_scenes.process import RendererProcess
+
+TOLD = logging.getLogger("samediff_stimuli")  # at INFO: what renders, and crashes survived
+_open: dict[tuple[int, str, str | None], RendererProcess] = {}
+
+
+def renderer(device: str, python: str | None) -> RendererProcess:
+    """The renderer of this process for a device and an interpreter, started at the first call.
+
+    Args:
+        device: one of `render.DEVICES`.
+        python: the interpreter that has bpy; None for the present one.
+
+    Raises:
+        InputError: if bpy, the interpreter or the device is not there.
+        RenderingError: if it crashes while it starts.
+    """
+    key = os.getpid(), device, python  # a forked child starts its own
+    if key not in _open:
+        _open[key] = RendererProcess(device, python=python, tell=TOLD.info).__enter__()
+    return _open[key]
+
+
+@atexit.register
+def close() -> None:
+    """End the renderers of this process."""
+    for key in [key for key in _open if key[0] == os.getpid()]:
+        _open.pop(key).__exit__(None, None, None)
+
+
+def absent() -> str | None:
+    """Why nothing can be rendered with the present interpreter; None if bpy is there."""
+    if find_spec("bpy") is not None:
+        return None
+    return (
+        "bpy is not installed; in Python 3.11 run: pip install 'samediff-stimuli[blender]', or "
+        "give --blender-python PATH, an interpreter that has both"
+    )
+
+
+def described(about: Mapping[str, Any]) -> dict[str, str]:
+    """What decides pixels besides the scene, as words for a manifest.
+
+    Args:
+        about: from `Renderer.about`.
+    """
+    settings = json.dumps(about["settings"], sort_keys=True)
+    named = ", ".join(about["device_names"])
+    return {
+        "bpy": f"{about['bpy']} ({about['build']})",
+        "device": f"{about['device']} ({named})" if named else about["device"],
+        "platform": f"{platform.system()} {platform.machine()}".lower(),
+        "settings": sha256(settings.encode()).hexdigest()[:16],
+    }
