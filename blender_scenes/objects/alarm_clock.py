@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from samediff_stimuli.blender_scenes.curves import arc, direction
-from samediff_stimuli.blender_scenes.data import Material, Mesh, Model
+from samediff_stimuli.blender_scenes.data import Material, Mesh, Model, Vector
 from samediff_stimuli.blender_scenes.meshes import (
     box,
     cylinder,
@@ -18,12 +18,12 @@ from samediff_stimuli.blender_scenes.meshes import (
 )
 from samediff_stimuli.blender_scenes.shapes import limb, standing
 
-COPPER, DIAL, BLACK, STEEL, RED, DARK = range(6)
+COPPER, DIAL, BLACK, STEEL, RED, DARK, BRASS = range(7)
 RADIUS = 0.44
 DEPTH = 0.19  # half of the case's depth
 MIDDLE = 0.57  # height of the dial's middle
 FACE = -DEPTH + 0.012  # where the dial is along y; the clock looks along -y
-HANDS = {"hour": (305.0, 0.20, 0.030), "minute": (60.0, 0.315, 0.022)}  # 10:10
+HANDS = {"hour": (305.0, 0.21, 0.037), "minute": (60.0, 0.32, 0.027)}  # 10:10
 BELLS = (-33.0, 33.0)  # degrees from upright
 _BELL = 0.205  # radius
 
@@ -129,19 +129,37 @@ def _feet() -> list[tuple[Mesh, int]]:
 
 
 def _back() -> list[tuple[Mesh, int]]:
-    """A dark plate behind with two winding keys and a knob."""
-    plate = lathe([(0.0, -0.012), (0.33, -0.012), (0.335, 0.0)], 56)
-    parts = [(_forward(plate, DEPTH), DARK)]
-    for x, z, tilt in ((-0.13, 0.08, 30.0), (0.13, 0.08, -20.0)):
-        y = DEPTH + 0.01
-        place = (x, y + 0.09, MIDDLE + z)
-        parts.append((cylinder((x, y, MIDDLE + z), place, 0.02, sides=12), STEEL))
-        for way in (-1.0, 1.0):
-            wing = moved(turned(torus(0.042, 0.014, 20, 8), "x", 90), (way * 0.05, 0.0, 0.0))
-            parts.append((moved(turned(wing, "y", tilt), place), STEEL))
-    knob = [(0.05, 0.0), (0.05, 0.04), (0.042, 0.05), (0.0, 0.05)]
-    turned_knob = moved(turned(lathe(knob, 24), "x", -90), (0.0, DEPTH + 0.01, MIDDLE - 0.14))
-    return [*parts, (turned_knob, STEEL)]
+    """A brass plate behind with a dark groove, screws, two winding keys and two knobs."""
+    plate = [(0.0, -0.014), (0.30, -0.014), (0.305, -0.006), (0.325, -0.006), (0.33, -0.014)]
+    plate += [(0.375, -0.010), (0.38, 0.004)]
+    parts = [(_forward(lathe(plate, 56), DEPTH), BRASS)]
+    groove = moved(turned(torus(0.315, 0.011, 48, 8), "x", 90), (0.0, DEPTH + 0.006, MIDDLE))
+    parts.append((groove, DARK))
+    y = DEPTH + 0.01
+    for turn in (90, 210, 330):
+        cos, sin = direction(turn)
+        screw = lathe([(0.024, 0.0), (0.022, 0.01), (0.0, 0.013)], 16)
+        parts.append((moved(turned(screw, "x", -90), (0.25 * cos, y, MIDDLE + 0.25 * sin)), STEEL))
+    for x, z, tilt, size in ((0.12, -0.05, 65.0, 1.25), (-0.11, 0.10, -20.0, 1.0)):
+        parts += _key((x, y, MIDDLE + z), tilt, size)
+    knob = [(0.0, -0.01), (0.05, -0.01), (0.05, 0.04), (0.042, 0.05), (0.0, 0.05)]
+    for x, z in ((-0.10, -0.14), (0.11, 0.18)):
+        parts.append((moved(turned(lathe(knob, 24), "x", -90), (x, y, MIDDLE + z)), COPPER))
+    return parts
+
+
+def _key(foot: Vector, tilt: float, size: float) -> list[tuple[Mesh, int]]:
+    """A winding key with two round wings, on a collar."""
+    x, y, z = foot
+    place = (x, y + 0.09, z)
+    collar = lathe([(0.045, 0.0), (0.042, 0.014), (0.0, 0.016)], 20)
+    parts = [(cylinder(foot, place, 0.02, sides=12), STEEL)]
+    parts.append((moved(turned(collar, "x", -90), foot), DARK))
+    for way in (-1.0, 1.0):
+        ring = turned(torus(0.042 * size, 0.015 * size, 20, 8), "x", 90)
+        wing = moved(ring, (way * 0.052 * size, 0.0, 0.0))
+        parts.append((moved(turned(wing, "y", tilt), place), STEEL))
+    return parts
 
 
 MODEL = Model(
@@ -156,6 +174,7 @@ MODEL = Model(
         Material(name="steel", color=(0.50, 0.50, 0.50), roughness=0.25, metallic=1.0),
         Material(name="red paint", color=(0.40, 0.008, 0.006), roughness=0.4),
         Material(name="dark metal", color=(0.04, 0.03, 0.026), roughness=0.5, metallic=1.0),
+        Material(name="brass", color=(0.30, 0.20, 0.075), roughness=0.45, metallic=1.0),
     ),
     build=build,
 )

@@ -13,6 +13,7 @@ from samediff_stimuli.blender_scenes.pictures import clouds, shaded
 _SEGMENTS = 72
 _HEAD = (0.0, 1.215)  # middle of the head
 _RADIUS = 0.225
+_ROWS = 768  # of the picture
 
 
 def _build() -> Mesh:
@@ -32,9 +33,10 @@ def _build() -> Mesh:
 
 def _grain() -> Picture:
     """Fine rings, as the lathe leaves them on dark wood."""
-    value = clouds("pawn", (768, 1), 60, 1, 6)[:, 0]
-    value = np.clip((value - np.float32(0.5)) * np.float32(1.5) + np.float32(0.5), 0, 1)
-    return spun(shaded(value, (34, 10, 3), (78, 28, 8), (116, 50, 14)))
+    broad = clouds("pawn", (_ROWS, 1), 60, 1, 3)[:, 0] - np.float32(0.5)
+    fine = clouds("pawn fine", (_ROWS, 1), 18, 1, 3)[:, 0] - np.float32(0.5)
+    value = np.float32(0.5) + np.float32(0.9) * broad + np.float32(1.1) * fine
+    return spun(shaded(value, (30, 9, 3), (80, 29, 9), (128, 57, 18)))
 
 
 MODEL = Model(

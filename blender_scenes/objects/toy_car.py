@@ -1,10 +1,10 @@
-"""A toy car of the 1950s: yellow body with wheel arches, dark glass, rubber tyres, chrome."""
+"""A toy car of the 1950s: yellow body with doors and wheel arches, dark glass, tyres, chrome."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from samediff_stimuli.blender_scenes.curves import Point, arc, rounded, shares
+from samediff_stimuli.blender_scenes.curves import Point, arc, curve, rounded, shares
 from samediff_stimuli.blender_scenes.data import Floats, Material, Mesh, Model, Vector
 from samediff_stimuli.blender_scenes.meshes import (
     box,
@@ -14,6 +14,7 @@ from samediff_stimuli.blender_scenes.meshes import (
     moved,
     scaled,
     surface,
+    sweep,
     torus,
     turned,
 )
@@ -29,11 +30,13 @@ from samediff_stimuli.blender_scenes.shapes import (
     without,
 )
 
-PAINT, GLASS, RUBBER, CHROME, LAMP, TAIL, CREAM = range(7)
+PAINT, GLASS, RUBBER, CHROME, LAMP, TAIL, CREAM, GAP = range(8)
 AXLES = (-0.56, 0.57)  # where along the car the wheels are
 WHEELS = [(x, side) for x in AXLES for side in (-1.0, 1.0)]
 WHEEL = 0.225  # radius
 STEP = 0.039
+_SEAM = 0.015  # half the width of a gap between two sheets
+_HALVINGS = 30
 # height, rear, front, half-width and corner radius of the windows' rings
 _CABIN = [
     (0.50, -0.68, 0.36, 0.325, 0.14),
@@ -47,9 +50,12 @@ def build() -> Mesh:
     parts: list[tuple[Mesh, int]] = [
         (skin(_body(), (-1.1, -0.5, 0.0), (1.1, 0.5, 0.75), STEP), PAINT)
     ]
-    parts += _cabin() + _front() + _rear() + _trim()
+    parts += _cabin() + _front() + _rear() + _trim() + _seams() + _grille()
     for x, side in WHEELS:
         parts += [(moved(mesh, (x, side * 0.335, WHEEL)), m) for mesh, m in _wheel(side)]
+        # a lip hides that the mudguard's edge is thinner than a cell of the skin
+        lip = [(a, side * 0.373, b) for a, b in arc((x, WHEEL + 0.01), 0.268, -15, 195, 12)]
+        parts.append((sweep(lip, 0.021, 8, up=(0.0, 1.0, 0.0)), PAINT))
     return standing(parts)
 
 
@@ -107,7 +113,7 @@ def _cabin() -> list[tuple[Mesh, int]]:
 
 
 def _front() -> list[tuple[Mesh, int]]:
-    """Headlights in chrome rings, grille and bumper."""
+    """Headlights in chrome rings, and a bumper."""
     parts = [(_bumper(1.0), CHROME)]
     for side in (-1.0, 1.0):
         place = (0.885, side * 0.245, 0.425)
@@ -115,9 +121,6 @@ def _front() -> list[tuple[Mesh, int]]:
         lens = scaled(ellipsoid((1.0, 1.0, 1.0), 24, 12), (0.045, 0.083, 0.083))
         parts.append((moved(lens, place), LAMP))
         parts.append((cylinder((0.80, *place[1:]), (0.885, *place[1:]), 0.075, 0.1), PAINT))
-    for z in (0.335, 0.375, 0.415, 0.455):
-        half = 0.115 if z > 0.34 else 0.10
-        parts.append((moved(box((0.03, 2 * half, 0.022), 0.008), (0.941, 0.0, z)), CHROME))
     return parts
 
 
@@ -142,14 +145,78 @@ def _bumper(way: float) -> Mesh:
 
 
 def _trim() -> list[tuple[Mesh, int]]:
-    """Chrome lines along the sides, door handles, and a badge on the bonnet."""
+    """Chrome lines along the sides, door handles, running boards, and a badge on the bonnet."""
     parts = []
     for side in (-1.0, 1.0):
         y = side * 0.347
-        parts.append((cylinder((-0.26, y, 0.335), (0.27, y, 0.335), 0.014, sides=8), CHROME))
-        parts.append((moved(box((0.10, 0.03, 0.022), 0.01), (-0.06, y, 0.435)), CHROME))
+        parts.append((cylinder((-0.26, y, 0.335), (0.27, y, 0.335), 0.016, sides=8), CHROME))
+        parts.append((moved(box((0.11, 0.036, 0.026), 0.011, 1), (-0.105, y, 0.425)), CHROME))
+        board = box((0.56, 0.07, 0.035), 0.01, 1)
+        parts.append((moved(board, (0.005, side * 0.335, 0.19)), GAP))
     parts.append((moved(ellipsoid((0.05, 0.016, 0.022), 16, 8), (0.72, 0.0, 0.572)), CHROME))
     return parts
+
+
+def _seams() -> list[tuple[Mesh, int]]:
+    """Dark gaps round the doors, the bonnet and the boot's lid."""
+    parts = []
+    door: list[Point] = [(-0.20, 0.48), (-0.20, 0.215), (0.27, 0.215), (0.30, 0.48)]
+    outline = np.array(rounded(door, 0.06, 4))
+    # more points where a straight edge lies on a bent flank
+    steps = np.arange(len(outline) * 2 - 1) // 2
+    outline = (outline[steps] + outline[(np.arange(len(steps)) + 1) // 2]) / 2
+    for side in (-1.0, 1.0):
+        line = np.insert(outline, 1, 0.0, axis=1)
+        parts.append((_seam(_on_body(line, 1, side * 0.05, side * 0.6, _SEAM / 4)), GAP))
+    bonnet: list[Point] = [(0.33, -0.225), (0.52, -0.225), (0.70, -0.17), (0.80, -0.08), (0.82, 0)]
+    boot: list[Point] = [(-0.65, 0.205), (-0.75, 0.20), (-0.83, 0.14), (-0.865, 0.06), (-0.87, 0)]
+    for half in (bonnet, boot):
+        whole = [*half, *((x, -y) for x, y in half[-2::-1])]
+        line = np.insert(np.array(curve(whole, 3)), 2, 0.0, axis=1)
+        parts.append((_seam(_on_body(line, 2, 0.3, 0.9, _SEAM / 4)), GAP))
+    return parts
+
+
+def _seam(line: Floats) -> Mesh:
+    """A thin dark bead that looks like a gap."""
+    return sweep([(x, y, z) for x, y, z in line.tolist()], _SEAM, 4)
+
+
+def _grille() -> list[tuple[Mesh, int]]:
+    """A dark opening in the nose behind chrome bars, in a chrome frame."""
+    low, high, half = 0.315, 0.475, 0.155
+    ys, zs = np.linspace(-half, half, 9), np.linspace(low, high, 5)
+    sheet = np.stack([np.stack([0 * ys, ys, 0 * ys + z], axis=1) for z in zs])
+    sheet = _on_body(sheet, 0, 0.7, 1.2, -0.006)
+    parts = [(surface(sheet, (ys + half) / (2 * half), (zs - low) / (high - low)), GAP)]
+    for z in (0.355, 0.395, 0.435):
+        bar = _on_body(np.stack([0 * ys, ys, 0 * ys + z], axis=1), 0, 0.7, 1.2, -0.008)
+        parts.append((sweep([(x, y, z) for x, y, z in bar.tolist()], 0.011, 8), CHROME))
+    corners = [(-half, low), (half, low), (half, high), (-half, high)]
+    ring = np.insert(np.array(rounded(corners, 0.07, 4, closed=True)), 0, 0.0, axis=1)
+    ring = _on_body(ring, 0, 0.7, 1.2, -0.004)
+    frame = sweep([(x, y, z) for x, y, z in ring.tolist()], 0.016, 8, up=(1.0, 0.0, 0.0),
+                  closed=True)  # fmt: skip
+    return [*parts, (frame, CHROME)]
+
+
+def _on_body(points: Floats, axis: int, inner: float, outer: float, deep: float) -> Floats:
+    """Points moved along an axis until they lie in the body, `deep` under its surface.
+
+    Args:
+        points: (..., 3).
+        axis: number of the axis.
+        inner: place on the axis inside the body.
+        outer: place outside of it.
+        deep: negative for above the surface.
+    """
+    body, out = _body(), points.copy()
+    near, far = np.full(points.shape[:-1], inner), np.full(points.shape[:-1], outer)
+    for _ in range(_HALVINGS):
+        out[..., axis] = (near + far) / 2
+        inside = body(out) < -deep
+        near, far = np.where(inside, out[..., axis], near), np.where(inside, far, out[..., axis])
+    return out
 
 
 def _wheel(side: float) -> list[tuple[Mesh, int]]:
@@ -178,6 +245,7 @@ MODEL = Model(
         Material(name="headlight", color=(0.80, 0.78, 0.68), roughness=0.08, coat=1.0),
         Material(name="tail light", color=(0.30, 0.002, 0.002), roughness=0.1, coat=1.0),
         Material(name="cream", color=(0.62, 0.58, 0.48), roughness=0.5),
+        Material(name="gap", color=(0.010, 0.009, 0.008), roughness=0.6),
     ),
     build=build,
 )

@@ -131,6 +131,33 @@ def test_car_shows_its_front():
         assert axle[beside].min() > toy_car.WHEEL
 
 
+def test_car_has_gaps_round_doors_bonnet_and_boot():
+    """A gap lies on each side between the wheels, one in front and one behind, close to paint."""
+    mesh = MESHES["toy_car"]
+    gaps = _pieces(mesh, toy_car.GAP)
+    doors = [p for p in gaps if np.ptp(p[:, 2]) > 0.2]
+    assert sorted(np.sign(p[:, 1].mean()) for p in doors) == [-1, 1]
+    ends = sorted((p for p in gaps if p[:, 2].min() > 0.5), key=lambda p: p[:, 0].mean())
+    assert len(ends) == 2
+    assert ends[0][:, 0].max() < -0.6
+    assert ends[1][:, 0].min() > 0.3
+    body = max(_pieces(mesh, toy_car.PAINT), key=len)
+    for gap in (*doors, *ends):
+        away = np.sqrt(((gap[:, None] - body[None]) ** 2).sum(axis=2)).min(axis=1)
+        assert away.max() < toy_car.STEP
+
+
+def test_car_has_bars_across_its_nose():
+    """Three chrome bars between the headlights lie in a frame before a dark sheet."""
+    mesh = MESHES["toy_car"]
+    nose = [p for p in _pieces(mesh, toy_car.CHROME) if p[:, 0].min() > 0.85]
+    nose = [p for p in nose if 0.28 < np.ptp(p[:, 1]) < 0.4 and p[:, 2].min() > 0.28]
+    assert len(nose) == 4
+    (sheet,) = [p for p in _pieces(mesh, toy_car.GAP) if p[:, 0].min() > 0.85]
+    assert min(p[:, 0].max() for p in nose) > sheet[:, 0].min()
+    assert np.ptp(np.concatenate(nose)[:, 2]) > np.ptp(sheet[:, 2])
+
+
 def test_cactus_has_a_trunk_two_arms_and_a_flower():
     """Three green pieces grow out of one pot, and petals sit above them all."""
     mesh = MESHES["cactus"]
@@ -242,6 +269,18 @@ def test_clock_shows_ten_past_ten():
     assert hour[0] < 0 < hour[1]
     assert (minute > 0).all()
     assert abs(minute[0] / minute[1] - np.sqrt(3)) < 0.1  # 60 degrees from the top
+
+
+def test_clock_can_be_wound_behind():
+    """Four rings of two keys, and two knobs, stand on a brass plate behind the case."""
+    mesh = MESHES["alarm_clock"]
+    (plate,) = _pieces(mesh, alarm_clock.BRASS)
+    assert plate[:, 1].min() > 0
+    rings = [p for p in _pieces(mesh, alarm_clock.STEEL) if p[:, 1].min() > plate[:, 1].max()]
+    assert len(rings) == 4
+    copper = _pieces(mesh, alarm_clock.COPPER)
+    knobs = [p for p in copper if p[:, 1].min() > 0 and p[:, 2].min() > 0.3 and len(p) < 200]
+    assert len(knobs) == 2
 
 
 def _holds(points, middle):
