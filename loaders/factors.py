@@ -62,13 +62,13 @@ class FactorDataset(StimulusDataset):
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
         """Read the manifest, and find the rows that are held out."""
-        recipe = load(Path(path)).recipe
-        task = tasks.get(recipe.task)
+        manifest = load(Path(path))
+        recipe, task = manifest.recipe, tasks.get(manifest.recipe.task)
         space = task.space(recipe)
         if space is None:
             raise InputError(f"{path} holds {recipe.task!r}, without factors; use StimulusDataset")
         if hold_out is None:
-            super().__init__(path, split, transform=transform)
+            super().__init__(path, split, transform=transform, _manifest=manifest)
         else:
             if split not in _PARTS:
                 raise InputError(f"split {split!r} is not legal with hold_out; legal: train, test")
@@ -77,7 +77,7 @@ class FactorDataset(StimulusDataset):
                     f"hold_out is not possible: {path} stores train and test by themselves, not "
                     "the whole grid; generate it without --materialize"
                 )
-            super().__init__(path, GRID, transform=transform)
+            super().__init__(path, GRID, transform=transform, _manifest=manifest)
             self._reader.keep(_members(task, recipe, split, hold_out))
         self.space = space
 

@@ -1,17 +1,17 @@
-"""What was measured of models on factor sets: records, and the JSON, tables and picture of them."""
+"""What was measured of models on factor sets: records, and tables and a picture of them."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from samediff_stimuli.markdown import markdown_table
 from samediff_stimuli.recipe import InputError
 
 Numbers = tuple[float | None, ...]  # None: no row to measure it on
@@ -184,11 +184,6 @@ def _by_factor(record: Modularity | TowardsMean) -> dict[str, dict[str, Any]]:
     }
 
 
-def to_json(evaluations: Evaluations) -> str:
-    """The evaluations as JSON, by split."""
-    return json.dumps({name: e.as_dict() for name, e in evaluations.items()}, indent=1) + "\n"
-
-
 def markdown(evaluations: Evaluations) -> str:
     """A table of R², and tables of what happens at levels that training never showed.
 
@@ -202,7 +197,7 @@ def markdown(evaluations: Evaluations) -> str:
     ]
     parts = [
         "R² by factor: 1 is perfect, 0 is answering the mean of the full grid.\n\n"
-        + _table(["split", "images", "mean", *names], rows)
+        + markdown_table(["split", "images", "mean", *names], rows)
     ]
     for split, evaluation in evaluations.items():
         modular, towards = evaluation.modularity, evaluation.towards_mean
@@ -225,7 +220,7 @@ def _modularity(split: str, found: Modularity) -> str:
     columns = (*alone, found.n_out, found.r2_out, found.n_in, found.r2_in)
     rows = [[name, *map(_number, row)] for name, *row in zip(found.names, *columns, strict=True)]
     means = ["mean", "", "", "", "", _number(found.r2_out_mean), "", _number(found.r2_in_mean)]
-    return title + _table([*head, "images, seen", "R², seen"], [*rows, means])
+    return title + markdown_table([*head, "images, seen", "R², seen"], [*rows, means])
 
 
 def _towards_mean(split: str, found: TowardsMean) -> str:
@@ -241,7 +236,7 @@ def _towards_mean(split: str, found: TowardsMean) -> str:
         if any(row[:2])
     ]
     head = ["factor", "images", "left out (truth is mean)", "share in [0, 1]", "median"]
-    return title + _table(head, rows)
+    return title + markdown_table(head, rows)
 
 
 def _number(value: float | None) -> str:
@@ -249,12 +244,6 @@ def _number(value: float | None) -> str:
     if value is None:
         return ""
     return str(value) if isinstance(value, int) else f"{value:.3f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _names(evaluations: Evaluations) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from samediff_stimuli.factor_options import FactorOptions, SplitOptions
 from samediff_stimuli.factors import Factor, official
 from samediff_stimuli.factors.holding import holding
+from samediff_stimuli.markdown import markdown_table
 from samediff_stimuli.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _factors(of: FactorSet) -> str:
         [f"`{f.name}`", str(len(f)), _values(f), f.about, "yes" if f.held else "no"]
         for f in of.space.factors
     ]
-    text = _table(["factor", "levels", "values", "what it is", "may be held out"], rows)
+    text = markdown_table(["factor", "levels", "values", "what it is", "may be held out"], rows)
     return f"{text}\n\nThe last factor varies fastest. Targets are level / (levels - 1)."
 
 
@@ -77,7 +78,7 @@ def _held(of: FactorSet, recipe: Recipe, options: SplitOptions) -> str:
                 _alone(of, partition) if text and options.hold_out is None else "",
             ]
         )
-    text = _table(
+    text = markdown_table(
         ["partition", "test", "train : test", "factors of which no level is held out"], rows
     )
     about = _PUBLISHED if options.labelled else _OURS if _is_drawn(options) else _OF_OTHERS
@@ -144,9 +145,3 @@ _LIMITS = (
     "One small object in one scene: what a model does here says little about photographs. R2 is "
     "taken over the variance of the whole grid, as the benchmark does: it can fall far below 0."
 )
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)

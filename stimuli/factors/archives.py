@@ -9,30 +9,24 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import struct
-import warnings
-import weakref
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from samediff_stimuli.factors import FactorSpace
+from samediff_stimuli.factors.containers import READERS, Reader, kind_of, readable
 from samediff_stimuli.recipe import InputError
 
 OnBytes = Callable[[int], None]
 
-_BLOCK = 1 << 20  # bytes read at a time
-_ROWS = 256  # of a slice of an HDF5 file, if its chunks have fewer
-_SLICE = 1 << 28  # most bytes of a slice; h5py's own chunks for Shapes3D would have 15,000 rows
+_BLOCK = 1 << 20  # bytes hashed at a time
 _TOLERANCE = 1e-6  # of labels that are numbers
-_MAGIC = {"npz": b"PK\x03\x04", "HDF5": b"\x89HDF\r\n\x1a\n"}
+_ADVICE = "; download it again (see 'samediff-stimuli download')"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +166,7 @@ def identify(
             refused.append(error)
     if not fits:
         raise refused[0]
-    with _told(path):
+    with readable(path, _ADVICE):
         sign = md5_of(path, on_bytes) if digest else path.name
     for published in fits:
         names = (published.file, *(url.split("/")[-1] for url in published.urls))
@@ -184,33 +178,15 @@ def identify(
 
 
 def _bad(path: Path, what: str) -> InputError:
-    return InputError(f"{path} {what}; download it again (see 'samediff-stimuli download')")
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turns what the libraries say of a broken file into one line."""
-    try:
-        yield
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # zipfile, zlib, numpy and h5py raise many kinds for broken files
-        if isinstance(error, OSError) and error.errno is not None:  # h5py's have none
-            raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        cut = isinstance(error, EOFError) or "not a zip" in reason or "truncated" in reason.lower()
-        raise _bad(path, "is cut off" if cut else f"is broken: {reason}") from error
+    return InputError(f"{path} {what}{_ADVICE}")
 
 
 def _check(path: Path, published: Published, space: FactorSpace) -> None:
     """Raise InputError unless a file looks like an archive; all but the MD5."""
-    with _told(path):
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-        kind = next((k for k, magic in _MAGIC.items() if start.startswith(magic)), None)
+    with readable(path, _ADVICE):
+        size, kind = path.stat().st_size, kind_of(path)
         if kind != published.kind:
-            what = (kind or "neither .npz nor HDF5") if start else "empty"
+            what = (kind or "neither .npz nor HDF5") if size else "empty"
             raise _bad(path, f"is {what}, but {published.file} is {published.kind}")
         _open(path, published, space).close()
         if published.n_bytes not in (None, size):
@@ -222,7 +198,7 @@ def _check(path: Path, published: Published, space: FactorSpace) -> None:
 def _check_labels(path: Path, published: Published, key: str, space: FactorSpace) -> None:
     """Raise InputError unless the labels are the grid in row-major order."""
     row, rows, width = 0, len(space), len(space.names)
-    with closing(_SOURCES[published.kind](path, key)) as source:
+    with closing(READERS[published.kind](path, key)) as source:
         lead, exact = math.prod(source.shape[1:]) - width, source.dtype.kind in "iu"
         if source.shape not in ((rows, width), (rows, width + 1)) or source.dtype.kind not in "iuf":
             raise _bad(path, f"has {source.dtype} {source.shape} in '{key}', not {rows} x {width}")
@@ -241,92 +217,9 @@ def _check_labels(path: Path, published: Published, key: str, space: FactorSpace
             row += len(found)
 
 
-class _Member:
-    """An array of an .npz: a deflated one is decoded forwards, in a stored one rows are sought."""
-
-    def __init__(self, path: Path, key: str) -> None:
-        raw = path.open("rb")
-        self.close = weakref.finalize(self, raw.close)  # at the latest when this goes
-        self._zip = zipfile.ZipFile(raw)
-        names = [name.removesuffix(".npy") for name in self._zip.namelist()]
-        if key not in names:
-            raise _bad(path, f"has no array '{key}', but {', '.join(names) or 'nothing'}")
-        info = self._zip.getinfo(f"{key}.npy")
-        self._file: IO[bytes] = self._zip.open(info)
-        npy.read_magic(self._file)  # 1.0, as for all but long headers
-        with warnings.catch_warnings():  # dSprites was written by Python 2, which NumPy warns of
-            warnings.simplefilter("ignore", UserWarning)
-            self.shape, self._fortran, self.dtype = npy.read_array_header_1_0(self._file)
-        self._first = self._file.tell()  # byte at which the rows begin
-        self._at = 0  # byte of the rows at which the stream stands
-        self._n_bytes = math.prod(self.shape) * self.dtype.itemsize
-        if info.file_size != self._first + self._n_bytes and not self.dtype.hasobject:
-            raise EOFError
-        if self._fortran and len(self.shape) > 2:
-            raise _bad(path, f"has '{key}' in Fortran order, not image by image")
-        self._stored = info.compress_type == zipfile.ZIP_STORED
-        if self._stored:
-            raw.seek(info.header_offset + 26)  # lengths of the entry's name and extras
-            name, extra = struct.unpack("<HH", raw.read(4))
-            self._file = raw
-            self._first += info.header_offset + 30 + name + extra
-
-    def read(self, row: int, count: int) -> NDArray[Any]:
-        """At least one row, and at most `count`, from `row` on."""
-        size = self._n_bytes // self.shape[0]
-        if self._fortran:
-            row, count, size = 0, 1, self._n_bytes
-        if self._stored or row * size < self._at:
-            self._at = row * size if self._stored else 0
-            self._file.seek(self._first + self._at)
-        while self._at < row * size:
-            self._take(min(_BLOCK, row * size - self._at))
-        count = min(count, max(1, _BLOCK // size))
-        rows = np.frombuffer(self._take(count * size), dtype=self.dtype)
-        if self._fortran:
-            return rows.reshape(self.shape, order="F")
-        return rows.reshape(count, *self.shape[1:])
-
-    def _take(self, n: int) -> bytes:
-        data = self._file.read(n)  # raises at the end of a deflated array if its CRC is wrong
-        if len(data) != n:
-            raise EOFError
-        self._at += n
-        return data
-
-
-class _Slices:
-    """A dataset of an HDF5 file, read in slices of whole chunks; the last slice is kept."""
-
-    def __init__(self, path: Path, key: str) -> None:
-        import h5py  # slow to import
-
-        file = h5py.File(path, "r")
-        self.close, self._data, names = file.close, file.get(key), list(file)
-        if not isinstance(self._data, h5py.Dataset):
-            self.close()
-            raise _bad(path, f"has no array '{key}', but {', '.join(names) or 'nothing'}")
-        self.shape, self.dtype = tuple(self._data.shape), self._data.dtype
-        self._size = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
-        (chunk, *_) = self._data.chunks or (1,)
-        self._rows = min(chunk * max(1, _ROWS // chunk), max(1, _SLICE // self._size))
-        self._first, self._kept = 0, np.empty(0, dtype=self.dtype)
-
-    def read(self, row: int, count: int) -> NDArray[Any]:
-        """At least one row, and at most `count`, from `row` on."""
-        if not self._first <= row < self._first + len(self._kept):
-            self._first, self._kept = row - row % self._rows, self._kept[:0].copy()  # frees it
-            self._kept = self._data[self._first : self._first + self._rows]
-        at, count = row - self._first, min(count, max(1, _BLOCK // self._size))
-        return self._kept[at : at + count].copy()
-
-
-_SOURCES: dict[str, type[_Member] | type[_Slices]] = {"npz": _Member, "HDF5": _Slices}
-
-
-def _open(path: Path, published: Published, space: FactorSpace) -> _Member | _Slices:
+def _open(path: Path, published: Published, space: FactorSpace) -> Reader:
     """The images of an archive, if their type and shape are right."""
-    source, key, name = _SOURCES[published.kind](path, published.key), published.key, published.name
+    source, key, name = READERS[published.kind](path, published.key), published.key, published.name
     dtype, shape, colour = source.dtype, source.shape, (3,) * (published.channels == 3)
     with ExitStack() as stack:
         stack.callback(source.close)
@@ -353,7 +246,7 @@ class Archive:
         self.path = path.absolute()
         self.published = published
         self.space = space
-        self._opened: tuple[int, _Member | _Slices] | None = None
+        self._opened: tuple[int, Reader] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but what is open."""
@@ -389,7 +282,7 @@ class Archive:
         """Some rows as they are stored; a stream that failed is not used again."""
         pid, white = os.getpid(), 255 // self.published.scale
         opened, self._opened = self._opened, None
-        with _told(self.path):
+        with readable(self.path, _ADVICE):
             if opened is None or opened[0] != pid:  # a fork's two sides share a place in the file
                 opened = None
                 opened = (pid, _open(self.path, self.published, self.space))

@@ -8,34 +8,26 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samediff_stimuli.factors import Rows
-from samediff_stimuli.factors.archives import _MAGIC as MAGIC
-from samediff_stimuli.factors.archives import _SOURCES as READERS
-from samediff_stimuli.factors.archives import _bad
+from samediff_stimuli.factors.containers import (
+    READERS,
+    NpzArray,
+    Reader,
+    UnreadableError,
+    kind_of,
+    readable,
+)
 from samediff_stimuli.image_files import MAX_SIDE
 from samediff_stimuli.recipe import InputError
-
-SUFFIXES = (".npz", ".h5", ".hdf5")
-_ADVICE = str(_bad(Path("x"), "y")).removeprefix("x y")  # which is for published archives
-
-
-class Reader(Protocol):
-    """An array whose rows are read by slices."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def read(self, row: int, count: int) -> NDArray[Any]:
-        """At least one row, and at most `count`, from `row` on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +61,24 @@ class ArrayImages:
             InputError: if the file is gone, broken, or not as it was when it was looked at.
         """
         rows = places if self.order is None else self.order[places]
-        with told(self.path):
-            self._check()
-            path, raw = self.unpacked or self.path, None if self.unpacked is None else self.shape
-            reader = _opened(path, state_of(path), os.getpid(), self.key, raw)
-            for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else ():
-                row, stop = int(run[0]), int(run[-1]) + 1
-                while row < stop:
-                    for image in reader.read(row, stop - row):
-                        yield image.reshape(self.shape)
-                        row += 1
-            self._check()
+        try:
+            with readable(self.path):
+                self._check()
+                yield from self._images(rows)
+                self._check()
+        except Exception:
+            close()  # a stream that failed is not used again
+            raise
+
+    def _images(self, rows: Rows) -> Iterator[NDArray[np.uint8]]:
+        path, raw = self.unpacked or self.path, None if self.unpacked is None else self.shape
+        reader = _opened(path, state_of(path), os.getpid(), self.key, raw)
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else ():
+            row, stop = int(run[0]), int(run[-1]) + 1
+            while row < stop:
+                for image in reader.read(row, stop - row):
+                    yield image.reshape(self.shape)
+                    row += 1
 
     def _check(self) -> None:
         if state_of(self.path) != self.state:
@@ -101,7 +100,7 @@ class _Unpacked:
 @lru_cache(maxsize=2)
 def _opened(
     path: Path, state: tuple[int, int], pid: int, key: str, shape: tuple[int, int, int] | None
-) -> Reader:
+) -> Reader | _Unpacked:
     """A reader that stays open, so that a stream goes on from where it stands.
 
     Args:
@@ -111,30 +110,12 @@ def _opened(
         key: of the array in it.
         shape: of an image, if the file is nothing but images.
     """
-    return READERS[kind_of(path)](path, key) if shape is None else _Unpacked(path, shape)
+    return _reader_of(path)(path, key) if shape is None else _Unpacked(path, shape)
 
 
 def close() -> None:
     """Close what this process holds open; it opens again when asked."""
     _opened.cache_clear()
-
-
-@contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turns what the libraries say of a file that cannot be read into one line."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except InputError as error:
-        raise InputError(str(error).removesuffix(_ADVICE)) from error
-    except Exception as error:  # zipfile, zlib, numpy and h5py raise many kinds for broken files
-        close()  # a stream that failed is not used again
-        if isinstance(error, OSError) and error.errno is not None:  # h5py's have none
-            raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-        (reason, *_) = str(error).splitlines() or [type(error).__name__]
-        cut = isinstance(error, EOFError) or "not a zip" in reason or "truncated" in reason.lower()
-        raise InputError(f"{path} is {'cut off' if cut else f'broken: {reason}'}") from error
 
 
 def state_of(path: Path) -> tuple[int, int]:
@@ -143,19 +124,19 @@ def state_of(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def kind_of(path: Path) -> str:
-    """Either "npz" or "HDF5", by the file's first bytes.
+def _reader_of(path: Path) -> type[Reader]:
+    """What reads the arrays of a file.
 
     Raises:
-        InputError: if it is neither.
+        InputError: if it is neither .npz nor HDF5.
         OSError: if it cannot be read.
     """
-    with path.open("rb") as file:
-        start = file.read(8)
-    for kind, magic in MAGIC.items():
-        if start.startswith(magic):
-            return kind
-    raise InputError(f"{path} is neither .npz nor HDF5; give such a file, or a folder of images")
+    kind = kind_of(path)
+    if kind is None:
+        raise InputError(
+            f"{path} is neither .npz nor HDF5; give such a file, or a folder of images"
+        )
+    return READERS[kind]
 
 
 def find(path: Path, keys: Sequence[str], option: str) -> tuple[str, tuple[int, ...], Any]:
@@ -169,14 +150,14 @@ def find(path: Path, keys: Sequence[str], option: str) -> tuple[str, tuple[int, 
     Raises:
         InputError: if it has none of them, or one of Python objects; if it cannot be read.
     """
-    with told(path):
-        reader, refused = READERS[kind_of(path)], []
+    with readable(path):
+        reader, refused = _reader_of(path), []
         for key in keys:
             try:
                 with closing(reader(path, key)) as found:
                     shape, dtype = found.shape, found.dtype
-            except InputError as error:
-                refused.append(str(error).removesuffix(_ADVICE))
+            except UnreadableError as error:
+                refused.append(error)
                 continue
             if dtype.hasobject:
                 raise InputError(f"{path} has Python objects in {key!r}, which are never unpickled")
@@ -208,7 +189,7 @@ def whole(path: Path, key: str) -> NDArray[Any]:
     Raises:
         InputError: if it cannot be read.
     """
-    with told(path), closing(READERS[kind_of(path)](path, key)) as reader:
+    with readable(path), closing(_reader_of(path)(path, key)) as reader:
         parts, row = [], 0
         while row < reader.shape[0]:
             parts.append(reader.read(row, reader.shape[0] - row))
@@ -218,7 +199,7 @@ def whole(path: Path, key: str) -> NDArray[Any]:
 
 def is_sought(path: Path, key: str) -> bool:
     """Whether rows are found without decoding those before them: an .npz that is not deflated."""
-    if kind_of(path) != "npz":
+    if _reader_of(path) is not NpzArray:
         return False
     with zipfile.ZipFile(path) as archive:
         return archive.getinfo(f"{key}.npy").compress_type == zipfile.ZIP_STORED

@@ -75,11 +75,6 @@ def about_z(cos: float, sin: float) -> Matrix:
     return ((cos, -sin, 0.0), (sin, cos, 0.0), (0.0, 0.0, 1.0))
 
 
-def about_y(cos: float, sin: float) -> Matrix:
-    """The rotation about y by an angle, from z towards x."""
-    return ((cos, 0.0, sin), (0.0, 1.0, 0.0), (-sin, 0.0, cos))
-
-
 def towards(axis: Vector) -> Matrix:
     """A rotation that turns z into a direction.
 

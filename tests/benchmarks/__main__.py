@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from samediff_stimuli import AlignedOptions, Recipe, generate, make_recipe, tasks
 from samediff_stimuli.engine import available_workers
 from samediff_stimuli.loaders import StimulusDataset, StimulusStream, make_loader
+from tests.benchmarks.page import show_page
 from tests.benchmarks.plain import H5Dataset, generate_plainly, outlines_plainly
 from tests.cases import FACTOR_SETS
 
@@ -223,21 +224,12 @@ def main(images: int, out: Path | None, no_memory: bool) -> None:
         start_up(table)
         if not no_memory:
             memory(table, folder)
-    lines = [
-        "# Benchmarks",
-        "",
+    about = (
         f"`python -m tests.benchmarks --images {images}` on {platform.machine()}, "
         f"{available_workers()} processors, Python {platform.python_version()}, "
-        f"NumPy {np.__version__}. Medians of {ROUNDS} rounds; ratio is ours to the alternative's.",
-        "",
-        "| what | ours | alternative | ratio |",
-        "| --- | --- | --- | --- |",
-        *(f"| {' | '.join(row)} |" for row in table),
-    ]
-    text = "\n".join(lines) + "\n"
-    click.echo(text)
-    if out:
-        out.write_text(text, encoding="utf-8")
+        f"NumPy {np.__version__}. Medians of {ROUNDS} rounds; ratio is ours to the alternative's."
+    )
+    show_page("Benchmarks", about, table, out)
 
 
 if __name__ == "__main__":

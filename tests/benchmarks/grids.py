@@ -19,6 +19,7 @@ from PIL import Image
 from samediff_stimuli import make_recipe, tasks
 from samediff_stimuli.engine import available_workers
 from tests.benchmarks.__main__ import PeakMemory
+from tests.benchmarks.page import show_page
 from tests.cases import FACTOR_SETS
 
 FEW = 2000  # images of the plain loop
@@ -110,20 +111,11 @@ def main(out: Path | None, workers: int, names: tuple[str, ...]) -> None:
     for name in names or FACTOR_SETS:
         with tempfile.TemporaryDirectory() as temporary:
             table += measure(name, Path(temporary), workers)
-    lines = [
-        "# Benchmarks of grids of factors",
-        "",
+    about = (
         f"`python -m tests.benchmarks.grids` on {platform.machine()}, {workers} processors, Python "
-        f"{platform.python_version()}, NumPy {np.__version__}. Ratio is ours to the alternative's.",
-        "",
-        "| what | ours | alternative | ratio |",
-        "| --- | --- | --- | --- |",
-        *(f"| {' | '.join(row)} |" for row in table),
-    ]
-    text = "\n".join(lines) + "\n"
-    click.echo(text)
-    if out:
-        out.write_text(text, encoding="utf-8")
+        f"{platform.python_version()}, NumPy {np.__version__}. Ratio is ours to the alternative's."
+    )
+    show_page("Benchmarks of grids of factors", about, table, out)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -70,6 +71,21 @@ def test_images_are_stored_once_and_splits_are_lists(made, name):
         assert np.array_equal(data.table["row"], rows)
         assert np.array_equal(data.rows_of(rows), np.arange(len(rows)))
     assert verify(folder, True).problems == ()
+
+
+@pytest.mark.parametrize("hold_out", [None, "scale>=1"])
+def test_a_manifest_is_read_once(made, monkeypatch, hold_out):
+    """A dataset of factors reads the manifest, which may be long, only once."""
+    real, read = Path.read_text, []
+
+    def note(path, *args, **kwargs):
+        read.append(path.name)
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", note)
+    split = "random_train" if hold_out is None else "train"
+    FactorDataset(made["dsprites"], split, hold_out=hold_out)
+    assert read == ["manifest.json"]
 
 
 def test_hold_out_at_load_time_is_the_split_that_generate_makes(made, tmp_path):

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 
 from samediff_stimuli import InputError
 from samediff_stimuli.factors import Factor, FactorSpace
-from samediff_stimuli.models.factor_report import markdown, plot, to_json
+from samediff_stimuli.models.factor_report import markdown, plot
 from samediff_stimuli.models.factors import (
     Scores,
     evaluate,
@@ -288,9 +288,6 @@ def test_tables(evaluations):
     assert "interpolation: R² of a factor" in text
     assert "random: R² of a factor" not in text
     assert "| c | 12 | 0 |" in text
-    read = json.loads(to_json(evaluations))
-    assert list(read) == list(evaluations)
-    assert read["extrapolation"] == evaluations["extrapolation"].as_dict()
 
 
 def test_tables_refuse_other_factors(evaluations):

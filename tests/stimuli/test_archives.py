@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from samediff_stimuli.factors import Factor, FactorSpace, archives
+from samediff_stimuli.factors import Factor, FactorSpace, archives, containers
 from samediff_stimuli.factors.archives import PUBLISHED, Archive, Published, identify, md5_of
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.rng import blocks, stream_key
@@ -25,7 +25,8 @@ SIDE = 8
 def _small_blocks(monkeypatch):
     """Tiny files are read in many blocks and slices, as the published ones are."""
     monkeypatch.setattr(archives, "_BLOCK", 1000)
-    monkeypatch.setattr(archives, "_ROWS", 70)
+    monkeypatch.setattr(containers, "_BLOCK", 1000)
+    monkeypatch.setattr(containers, "_ROWS", 70)
 
 
 def space_of(name, *sizes, values=None):
