@@ -39,9 +39,11 @@ class PhotorealOptions(Options):
     turned: bool = option(
         False, "each stimulus once more with its second object turned: a counterfactual", "turned"
     )
-    device: Device | None = local_option("what renders: auto, cpu or a kind of GPU; default auto")
+    device: Device | None = local_option(
+        "what renders: auto, cpu or a kind of GPU; default auto", sign=""
+    )
     blender_python: str | None = local_option(
-        "Python interpreter that has bpy and this package, if the present one has not"
+        "Python interpreter that has bpy and this package, if the present one has not", sign=""
     )
 
     def __post_init__(self) -> None:

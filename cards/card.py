@@ -12,6 +12,7 @@ from samediff_stimuli import tasks
 from samediff_stimuli.cards.citations import CITATIONS, REFERENCES
 from samediff_stimuli.cards.parquet import features
 from samediff_stimuli.manifest import Manifest
+from samediff_stimuli.markdown import markdown_table
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Column
 from samediff_stimuli.tasks import Split, Task
@@ -53,7 +54,7 @@ def command(recipe: Recipe) -> str:
         words += [f"--label {f.name}" for f in (space.factors if space else ()) if not f.held]
     offered = {n: metadata for n, metadata in specs.items() if not metadata.get("derived")}
     local = {n: metadata["sign"] for n, metadata in offered.items() if metadata.get("local")}
-    used = [n for n, sign in local.items() if sign is None or getattr(recipe.options, sign)]
+    used = [n for n, s in local.items() if s is None or (s and getattr(recipe.options, s))]
     words += [f"--{name.replace('_', '-')} PATH" for name in used]
     for name, value in needed.items():
         flag = name.replace("_", "-")
@@ -86,7 +87,7 @@ def card(manifest: Manifest, origin: Origin | None = None) -> str:
         "## Make it again, to the byte",
         f"```sh\n{command(recipe)}\n```\n\n{_recipe(recipe)}",
         "## Splits",
-        _table(
+        markdown_table(
             ["split", "images", "what is in it", "digest of its content"],
             [
                 [f"`{s.name}`", f"{s.rows:,}", s.about, f"`{manifest.split_digest(s.name)[:16]}`"]
@@ -104,7 +105,7 @@ def card(manifest: Manifest, origin: Origin | None = None) -> str:
         *([] if task.source else _origin(origin, is_grid=task.space(recipe) is not None)),
         "## Files and digests",
         _DIGESTS,
-        _table(
+        markdown_table(
             ["file", "bytes", "SHA-256"],
             [
                 [f"`{f.path}`", f"{f.n_bytes:,}", f"`{f.sha256[:16]}`"]
@@ -170,7 +171,7 @@ def _repeats(manifest: Manifest) -> list[str]:
         return []
     rows = [[f"`{name}`", f"{count:,}"] for name, count in manifest.repeats.items()]
     text = "Test images whose every pixel is that of some training image, by the images' digests:"
-    return [text, _table(["partition", "images"], rows)]
+    return [text, markdown_table(["partition", "images"], rows)]
 
 
 def _rights(task: Task, recipe: Recipe) -> str:
@@ -367,7 +368,7 @@ def _balance(columns: tuple[Column, ...], counts: dict[str, dict[str, list[int]]
             cells.append(" / ".join(f"{count:,}" for count in found) if few else spread)
         label = f"`{column.name}`" + (f" ({' / '.join(column.names)})" if few else "")
         rows.append([label, *cells])
-    return _table(["column", *(f"`{split}`" for split in counts)], rows)
+    return markdown_table(["column", *(f"`{split}`" for split in counts)], rows)
 
 
 def _columns(columns: tuple[Column, ...], image_shape: tuple[int, int, int]) -> str:
@@ -377,10 +378,4 @@ def _columns(columns: tuple[Column, ...], image_shape: tuple[int, int, int]) -> 
         shape = f" {column.shape}" if column.shape else ""
         names = ", ".join(f"{index} {name}" for index, name in enumerate(column.names))
         rows.append([f"`{column.name}`", f"{column.dtype}{shape}", column.about, names])
-    return _table(["column", "type", "meaning", "classes"], rows)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(["column", "type", "meaning", "classes"], rows)

@@ -48,7 +48,8 @@ def local_option(about: str, offered: bool = True, sign: str | None = None) -> A
     Args:
         about: the help line.
         offered: whether it is an option of the CLI.
-        sign: the derived field that is set if a recipe was made with this option; None if all are.
+        sign: the derived field that is set if a recipe was made with this option; None if all are,
+            "" if the data do not depend on it.
     """
     metadata = {"about": about, "local": True, "derived": not offered, "sign": sign}
     return field(default=None, compare=False, metadata=metadata)
