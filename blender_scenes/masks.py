@@ -229,8 +229,11 @@ def radius(mesh: Mesh) -> float:
     return float(np.sqrt(x * x + y * y).max())
 
 
+@lru_cache(maxsize=32)  # the scenes of a group share objects, and are drawn, then annotated
 def depth_map(mesh: Mesh, pose: Pose, camera: Camera, size: int) -> Floats:
     """(size, size) float64: depth of an object alone, as in `Annotation`; inf where it is not.
+
+    The array is read-only.
 
     Faces are seen from both sides, as rays see them. A quadrangle is two triangles, cut from its
     first to its third corner.
@@ -254,7 +257,9 @@ def depth_map(mesh: Mesh, pose: Pose, camera: Camera, size: int) -> Floats:
     for pixels, values in _fragments(x, y, nearness, size):
         np.maximum.at(buffer, pixels, values)
     with np.errstate(divide="ignore"):
-        return (1.0 / buffer).reshape(size, size)
+        depth: Floats = (1.0 / buffer).reshape(size, size)
+    depth.flags.writeable = False
+    return depth
 
 
 def table_depth(camera: Camera, size: int) -> Floats:

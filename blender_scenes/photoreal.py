@@ -185,6 +185,22 @@ def instances(recipe: Recipe, split: str, table: Table) -> NDArray[np.uint8]:
     return np.stack([annotation(recipe, row).instances for row in rows])
 
 
+def maps(recipe: Recipe, split: str, table: Table) -> dict[str, NDArray[Any]]:
+    """Depth and whole masks of each image, from the meshes.
+
+    Returns:
+        "depth": (n, height, width) float32 in dm along the camera's axis, inf where nothing is
+        near; "full_masks": (n, k, height, width) bool, each object as if alone.
+    """
+    size, (n, k) = options_of(recipe).image_size, table["object"].shape
+    depth = np.empty((n, size, size), dtype=np.float32)
+    full = np.empty((n, k, size, size), dtype=np.bool_)
+    for number in range(n):
+        found = annotation(recipe, table.row(number))
+        depth[number], full[number] = found.depth, found.full_masks
+    return {"depth": depth, "full_masks": full}
+
+
 def missing(recipe: Recipe) -> str | None:
     """Why images cannot be rendered: bpy is absent, and no other interpreter is named."""
     return None if options_of(recipe).blender_python else session.absent()
@@ -251,6 +267,13 @@ LIMITS = (
     "Instance maps, boxes and depth are those of a pinhole camera: depth of field does not enter.",
 )
 
+MEASURES = (
+    *("position", "turn", "visibility", "full_pixels", "visible_pixels"),
+    *("camera_position", "camera_target", "lens", "f_stop", "focus"),
+    *("sun_azimuth", "sun_elevation", "sun_strength", "sky_strength"),
+    *("table", "wall", "table_shift"),
+)
+
 TASK = Task(
     name="photoreal",
     title="Photoreal: same or different objects on a table",
@@ -286,6 +309,8 @@ TASK = Task(
     missing=missing,
     shard_rows=lambda recipe: SHARD_ROWS,
     sections=sections,
+    measures=MEASURES,
     costly=True,
     made_with=made_with,
+    maps=maps,
 )

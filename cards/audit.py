@@ -50,7 +50,7 @@ class Confound:
     Attributes:
         split: split name.
         target: the label's column.
-        feature: a key of FEATURES.
+        feature: a key of FEATURES, or a column of the task's measures.
         auc: area under the ROC curve; 0.5 is chance.
         spread: the same for the distance from the median, whichever label is further; not judged,
             because "same" shows one object twice: its sums are twice one, not one and another.
@@ -123,11 +123,10 @@ class Audit:
         names = [f"{s} {t}" if several else s for s, t in heads]
         lines.append(f"| statistic | {' | '.join(names)} |")
         lines.append(f"| --- |{' --- |' * len(heads)}")
-        for feature in FEATURES:
+        for feature in dict.fromkeys(c.feature for c in self.confounds):
             cells = [by_key.get((*head, feature)) for head in heads]
-            if any(cells):
-                shown = [f"{c.auc:.3f} ({c.spread:.3f})" if c else "" for c in cells]
-                lines.append(f"| {feature} | {' | '.join(shown)} |")
+            shown = [f"{c.auc:.3f} ({c.spread:.3f})" if c else "" for c in cells]
+            lines.append(f"| {feature} | {' | '.join(shown)} |")
         errors = sorted(c.error for c in self.confounds)
         if errors:
             lines += ["", f"Standard error at chance: {errors[0]:.4f} to {errors[-1]:.4f}."]
@@ -167,6 +166,8 @@ def audit(folder: Path, on_rows: Callable[[int], None] = lambda rows: None) -> A
         measured = dict(zip(FEATURES, np.array(features).T, strict=False))
         if "box" in table:
             measured["distance"] = distances(table["box"])
+        for name in task.measures:
+            measured[name] = table[name].reshape(table.n_rows, -1).mean(axis=1)
         confounds += _confounds(split.name, manifest, table, measured)
     return Audit(
         name=manifest.name,

@@ -1,8 +1,9 @@
-"""Every set that the tests loop over: variants of each task, one made of pictures, and grids."""
+"""Every set that the tests loop over: variants of each task, one of a folder, and grids."""
 
 import atexit
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from PIL import Image
 from samediff_stimuli import make_recipe, rng, tasks
 from samediff_stimuli.tasks.naturalistic import NaturalisticOptions
 
-PICTURES = {"N": {}, "RS": {"variant": "RS"}}  # variants of naturalistic, which needs a folder
+FOLDERS = {"folder-N": {}, "folder-RS": {"variant": "RS"}}  # naturalistic with the user's pictures
+FEW = {"train_objects": 40, "validation_objects": 12, "test_objects": 8}
 FACTOR_SETS = ["dsprites", "mpi3d", "shapes3d"]  # grids of factors: see test_factor_contract
 CASES = [
     (name, variant)
@@ -20,7 +22,7 @@ CASES = [
     for variant in task.variants
     if name not in FACTOR_SETS
 ]
-CASES += [("naturalistic", variant) for variant in PICTURES]
+CASES += [("naturalistic", variant) for variant in FOLDERS]
 FACTOR_CASES = [(name, "all") for name in FACTOR_SETS]  # all ways to split at once
 
 
@@ -47,8 +49,14 @@ def pictures():
 
 
 def recipe_of(name, variant):
-    """The recipe of a case, seed 0."""
-    if name != "naturalistic":
-        return make_recipe(name, 0, tasks.get(name).variants[variant])
-    few = {"train_objects": 40, "validation_objects": 12, "test_objects": 8}
-    return make_recipe(name, 0, NaturalisticOptions(objects=pictures(), **few, **PICTURES[variant]))
+    """The recipe of a case, seed 0; few objects where every one of them takes time to make."""
+    if name == "naturalistic" and variant in FOLDERS:
+        made = NaturalisticOptions(objects=pictures(), **FEW, **FOLDERS[variant])
+        return make_recipe(name, 0, made)
+    options = tasks.get(name).variants[variant]
+    return make_recipe(name, 0, few(options))
+
+
+def few(options):
+    """The same options, with few objects if these are pictures."""
+    return replace(options, **FEW) if isinstance(options, NaturalisticOptions) else options

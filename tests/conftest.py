@@ -1,19 +1,38 @@
 """Small dataset folders shared by the tests, made once per session."""
 
+import os
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from samediff_stimuli import generate, make_recipe, tasks
-from tests.cases import FACTOR_SETS
+from tests import stand_in
+from tests.cases import FACTOR_SETS, few
+
+# Cut-outs are kept from one run of the tests to the next, by whichever process makes them first.
+os.environ["SAMEDIFF_STIMULI_CACHE"] = str(Path(tempfile.gettempdir()) / "samediff-stimuli-tests")
 
 SIZES = {"train": 96, "validation": 48, "test": 48, "ood": 24}
+SMALL = {
+    "photoreal": {"image_size": 48, "configurations": 1, "held_out_objects": 4, "distractors": 1}
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_blender():
+    """Photoreal images are painted, not rendered."""
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in.use(patch)
+        yield
 
 
 def small(name):
     """A task's options with few images in each split."""
     options = tasks.get(name).options
-    return options(**{size: rows for size, rows in SIZES.items() if size in options.names()})
+    sizes = {size: rows for size, rows in SIZES.items() if size in options.names()}
+    return few(options(**sizes, **SMALL.get(name, {})))
 
 
 @pytest.fixture(scope="session")

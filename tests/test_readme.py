@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw, ImageFont
 
 from samediff_stimuli import AlignedOptions, generate, make_recipe, tasks
+from samediff_stimuli.blender_scenes.photoreal_options import PhotorealOptions
 from samediff_stimuli.cli import main
 from samediff_stimuli.factor_preview import walk
 from samediff_stimuli.families.contours import CONDITIONS
@@ -155,6 +156,8 @@ def folder(tmp_path_factory, small_grids):
     for name in ("squiggles", "shapes"):
         options = tasks.get(name).options(train=64, validation=16, test=16)
         generate(make_recipe(name, 0, options), root / f"{name}-seed0", workers=1, parquet=False)
+    options = PhotorealOptions(configurations=1, image_size=48)
+    generate(make_recipe("photoreal", 0, options), root / "photoreal-seed0", parquet=False)
     return root
 
 
@@ -191,6 +194,9 @@ def test_commands_run(command, folder, monkeypatch):
         has = tasks.get(words[words.index("--task") + 1]).options.names()
         for size in {"train", "validation", "test", "ood"} & set(has):
             words += [f"--{size}", "16" if size == "train" else "8"]
+    if "photoreal" in words and "--configurations" not in words:
+        words += ["--configurations", "1", "--image-size", "48"]
+        words += ["--out", "small"] if "--out" not in words else []
     if words[0] in ("train", "matrix"):
         words += ["--steps", "2"] if "dsprites" in words[1] else ["--epochs", "1"]
     if words[0] == "generate" and words[words.index("--task") + 1] in FACTOR_SETS:

@@ -81,10 +81,14 @@ class Task:
         sections: recipe -> more of the card: text by heading.
         made_here: recipe -> whether this package drew the images, and read them from nowhere.
         tags: what the Hub should file the set under.
+        measures: columns of numbers whose means should say nothing of the label, for the audit.
         costly: whether an image takes seconds, on all processors: images are kept one by one as
             they are made, and few are made anew to check a set.
         made_with: recipe -> what decides the pixels besides the recipe, in words, for the manifest;
             raises InputError if it is not at hand.
+        maps: (recipe, split, table) -> more maps of the images by name, if there are any: "depth"
+            (n, height, width) float32 along the camera's axis in dm, inf where nothing is near;
+            "full_masks" (n, k, height, width) bool, each object as if alone.
     """
 
     name: str
@@ -116,8 +120,10 @@ class Task:
     sections: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
     made_here: Callable[[Recipe], bool] = lambda recipe: True
     tags: tuple[str, ...] = ("same-different", "relational-reasoning", "vision-transformers")
+    measures: tuple[str, ...] = ()
     costly: bool = False
     made_with: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
+    maps: Callable[[Recipe, str, Table], Mapping[str, NDArray[Any]]] = lambda *which: {}
 
     def stored_splits(self, recipe: Recipe) -> tuple[Split, ...]:
         """The splits whose rows are on disk, in order."""
