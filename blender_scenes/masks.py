@@ -257,9 +257,9 @@ def depth_map(mesh: Mesh, pose: Pose, camera: Camera, size: int) -> Floats:
     for pixels, values in _fragments(x, y, nearness, size):
         np.maximum.at(buffer, pixels, values)
     with np.errstate(divide="ignore"):
-        depth: Floats = (1.0 / buffer).reshape(size, size)
-    depth.flags.writeable = False
-    return depth
+        found: Floats = (1.0 / buffer).reshape(size, size)
+    found.flags.writeable = False
+    return found
 
 
 def table_depth(camera: Camera, size: int) -> Floats:

@@ -66,7 +66,7 @@ def export_png(
     chosen = chosen_splits(made, splits)
     with fresh_folder(folder, made, Path(out), "png", overwrite) as fresh:
         for split in chosen:
-            _write_split(folder, made, split.name, fresh, on_rows)
+            write_split(folder, made, split.name, fresh, on_rows)
     return made
 
 
@@ -147,7 +147,10 @@ def is_export(out: Path) -> bool:
         return False
 
 
-_OURS = re.compile(r"\w+\.(csv|jsonl|npz)|\w+/[^/]+/\d{7,}\.png|" + re.escape(MARKER))
+_OURS = re.compile(
+    r"(images/)?\w+\.(csv|jsonl|npz)|((images|depth)/)?\w+/[^/]+/\d{7,}\.png|"
+    r"annotations/\w+\.json|" + re.escape(MARKER)
+)
 
 
 def _strangers(out: Path) -> Iterator[Path]:
@@ -159,19 +162,33 @@ def _strangers(out: Path) -> Iterator[Path]:
                 yield inner
 
 
-def _write_split(
+def files_of(made: Manifest, split: str, table: Table) -> list[str]:
+    """The image file of each row of a split's table: SPLIT/CLASS/0000012.png."""
+    task = tasks.get(made.recipe.task)
+    names = task.label_column(made.recipe).names
+    pairs = zip(table[task.label].tolist(), table["index"].tolist(), strict=True)
+    return [f"{split}/{names[label]}/{index:07d}.png" for label, index in pairs]
+
+
+def write_split(
     folder: Path, made: Manifest, split: str, out: Path, on_rows: Callable[[int], None]
 ) -> None:
-    """Write the images and tables of one split."""
+    """Write the images and tables of one split.
+
+    Args:
+        folder: the dataset folder.
+        made: its manifest.
+        split: name of the split.
+        out: an existing folder.
+        on_rows: told the number of images as they are written.
+    """
     reader = SplitReader(folder, made, split)
     task = tasks.get(made.recipe.task)
     columns, names = task.columns(made.recipe), task.label_column(made.recipe).names
     table = reader.table
     for name in names:
         (out / split / name).mkdir(parents=True)
-    labels, indices = table[task.label].tolist(), table["index"].tolist()
-    pairs = zip(labels, indices, strict=True)
-    files = [f"{split}/{names[label]}/{index:07d}.png" for label, index in pairs]
+    files = files_of(made, split, table)
 
     def write(row: int, image: NDArray[np.uint8]) -> None:
         (out / files[row]).write_bytes(png_bytes(image))

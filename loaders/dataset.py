@@ -125,6 +125,21 @@ class StimulusDataset(Dataset[Any]):
         task = tasks.get(self.recipe.task)
         return torch.from_numpy(task.instances(self.recipe, self.split, scenes))
 
+    def maps(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """More maps of some images, by name, where the set has any; rows on axis 0.
+
+        Those of `photoreal`: "depth" (n, height, width) float32 in dm along the camera's axis, inf
+        where nothing is near; "full_masks" (n, k, height, width) bool, each object as if alone.
+
+        Raises:
+            InputError: if the set has none.
+        """
+        scenes = self.table.rows(self._reader.checked(indices))
+        found = tasks.get(self.recipe.task).maps(self.recipe, self.split, scenes)
+        if not found:
+            raise InputError(f"{self.recipe.task!r} has no maps but instance maps; leave them out")
+        return {name: torch.from_numpy(values) for name, values in found.items()}
+
     def _read(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """Images (n, c, height, width) uint8 and the wanted columns (n, ...), int64 or float64."""
         rows = self._reader.checked(indices)

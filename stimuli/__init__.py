@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from samediff_stimuli.aligned_options import AlignedOptions
+    from samediff_stimuli.blender_scenes.photoreal_options import PhotorealOptions
     from samediff_stimuli.cards.audit import audit
     from samediff_stimuli.cards.benchmark import export_benchmark
+    from samediff_stimuli.cards.coco import export_coco
     from samediff_stimuli.cards.dataset import generate
     from samediff_stimuli.cards.downloading import download
     from samediff_stimuli.cards.exporting import export_png
@@ -43,6 +45,7 @@ _HOMES = {
     "MPI3DOptions": "tasks.mpi3d",
     "Manifest": "manifest",
     "NaturalisticOptions": "tasks.naturalistic",
+    "PhotorealOptions": "blender_scenes.photoreal_options",
     "PlacedOptions": "placed_options",
     "Recipe": "recipe",
     "Shapes3DOptions": "tasks.shapes3d",
@@ -52,6 +55,7 @@ _HOMES = {
     "design": "tasks",
     "download": "cards.downloading",
     "export_benchmark": "cards.benchmark",
+    "export_coco": "cards.coco",
     "export_png": "cards.exporting",
     "generate": "cards.dataset",
     "import_factors": "cards.importing_factors",
@@ -71,6 +75,7 @@ __all__ = [
     "MPI3DOptions",
     "Manifest",
     "NaturalisticOptions",
+    "PhotorealOptions",
     "PlacedOptions",
     "Recipe",
     "Shapes3DOptions",
@@ -80,6 +85,7 @@ __all__ = [
     "design",
     "download",
     "export_benchmark",
+    "export_coco",
     "export_png",
     "generate",
     "import_factors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -125,43 +126,77 @@ def _import_folder(folder: Path, out: Path, split: str | None, **given: Any) -> 
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["png", "benchmark-npz"]),
+    type=click.Choice(["png", "coco", "benchmark-npz"]),
     required=True,
-    help="PNG files, or the npz files that the benchmark of Schott et al. 2021 reads.",
+    help="PNG files; PNG files with COCO annotations; or the npz files that the benchmark of "
+    "Schott et al. 2021 reads.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--split", "splits", multiple=True, help="Split to write; give it again for more.")
+@click.option("--objects", type=click.Path(), help="Pictures that a naturalistic set is made of.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the folder.")
 def export_command(
-    folder: Path, kind: str, out: Path, splits: tuple[str, ...], overwrite: bool
+    folder: Path,
+    kind: str,
+    out: Path,
+    splits: tuple[str, ...],
+    objects: str | None,
+    overwrite: bool,
 ) -> None:
     """Write a dataset as image files, OUT/SPLIT/CLASS/0000012.png, or as a benchmark's npz files.
 
     Beside PNG files, OUT/SPLIT.csv and OUT/SPLIT.jsonl have every column of every row; 'import'
-    takes the folder back. The npz files are DATASET_VARIANT_PART_images.npz and ..._labels.npz, for
-    grids of factors such as dsprites.
+    takes the folder back. With COCO annotations all these are in OUT/images; every object's mask is
+    in OUT/annotations/SPLIT.json. The npz files are DATASET_VARIANT_PART_images.npz and
+    ..._labels.npz, for grids of factors such as dsprites.
 
     \b
     samediff-stimuli export rmts-p32-seed0 --format png --out rmts-png
+    samediff-stimuli export rmts-p32-seed0 --format coco --split test --out rmts-coco
     """
     from samediff_stimuli.cards.benchmark import export_benchmark
+    from samediff_stimuli.cards.coco import export_coco
     from samediff_stimuli.cards.exporting import chosen_splits, export_png
     from samediff_stimuli.manifest import load
 
-    export = export_png if kind == "png" else export_benchmark
+    if objects is not None and kind != "coco":
+        raise InputError(f"--objects {objects} is for --format coco; leave it out")
     total = sum(split.rows for split in chosen_splits(load(folder), splits or None))
-    with cli_report.progress(total, f"exporting {folder}") as on_rows:
-        export(folder, out, splits=splits or None, overwrite=overwrite, on_rows=on_rows)
-    files = sorted(path for path in out.iterdir() if not path.name.startswith("."))
+    steps = 2 if kind == "coco" else 1  # annotations, and images
+    with cli_report.progress(steps * total, f"exporting {folder}") as on_rows:
+        common: dict[str, Any] = {
+            "splits": splits or None,
+            "overwrite": overwrite,
+            "on_rows": on_rows,
+        }
+        if kind == "coco":
+            export_coco(folder, out, objects=objects, **common)
+        else:
+            export = export_png if kind == "png" else export_benchmark
+            export(folder, out, **common)
+    _say_exported(out, kind)
+
+
+def _say_exported(out: Path, kind: str) -> None:
+    """Say what an export holds, and what to type next."""
+    inner = {"annotations": "/*.json"} if kind == "coco" else {}
+    usual = "/SPLIT/CLASS/*.png" if kind == "coco" else "/CLASS/*.png"
     click.echo(f"{out}:")
-    for path in files:
-        click.echo(f"  {path.name}{'/CLASS/*.png' if path.is_dir() else ''}")
-    if kind != "png":
+    for path in sorted(path for path in out.iterdir() if not path.name.startswith(".")):
+        click.echo(f"  {path.name}{inner.get(path.name, usual) if path.is_dir() else ''}")
+    if kind == "benchmark-npz":
         return
-    named = shlex.quote(str(out) if not str(out).startswith("-") else f"./{out}")
+    named = str(out) if not str(out).startswith("-") else f"./{out}"
+    images = f"{named}/images" if kind == "coco" else named
     click.echo("\nNext:")
-    again = shlex.quote(f"{out}-again" if not str(out).startswith("-") else f"./{out}-again")
-    click.echo(f"  samediff-stimuli import {named} --out {again}")
+    click.echo(
+        f"  samediff-stimuli import {shlex.quote(images)} --out {shlex.quote(f'{named}-again')}"
+    )
+    if kind == "coco":
+        path = min((out / "annotations").iterdir())
+        quoted = json.dumps(f"{named}/annotations/{path.name}", ensure_ascii=False)
+        code = f"from pycocotools.coco import COCO; COCO({quoted})"
+        click.echo(f"  python -c {shlex.quote(code)}  # pip install pycocotools")
 
 
 @click.command("download")
@@ -211,7 +246,6 @@ def audit_command(folder: Path, out: Path | None) -> None:
     samediff-stimuli audit rmts-p32-seed0
     """
     import dataclasses
-    import json
     import sys
 
     from samediff_stimuli.cards.audit import audit

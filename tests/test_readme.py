@@ -19,7 +19,7 @@ from samediff_stimuli.cli import main
 from samediff_stimuli.factor_preview import walk
 from samediff_stimuli.families.contours import CONDITIONS
 from samediff_stimuli.table import concatenate
-from tests.cases import FACTOR_SETS
+from tests.cases import FACTOR_SETS, pictures
 from tests.factor_sets import use_tiny, use_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,6 +68,8 @@ CELLS = [
     ("shapes", "full", "train", "shapes"),
     ("shapes", "grayscale", "train", "shapes, grayscale"),
     ("shapes", "mask", "train", "shapes, mask"),
+    ("naturalistic", "N", "train", "naturalistic"),
+    ("naturalistic", "RS", "train", "naturalistic, turned and scaled"),
     ("dissociation", "N", "test", "dissociation: 000, 100, 010, 001"),
     *(("transfer", "original", f"test_{name}", f"transfer: {name}") for name in CONDITIONS[1:]),
 ]
@@ -156,6 +158,7 @@ def folder(tmp_path_factory, small_grids):
     for name in ("squiggles", "shapes"):
         options = tasks.get(name).options(train=64, validation=16, test=16)
         generate(make_recipe(name, 0, options), root / f"{name}-seed0", workers=1, parquet=False)
+    shutil.copytree(pictures(), root / "pictures")
     options = PhotorealOptions(configurations=1, image_size=48)
     generate(make_recipe("photoreal", 0, options), root / "photoreal-seed0", parquet=False)
     return root

@@ -1,8 +1,8 @@
-"""Cut-outs: objects from a folder of pictures, one object a picture.
+"""Cut-outs: objects from pictures, one object a picture, be it a file or made on demand.
 
-A picture is a PNG, JPEG or WebP file whose object stands on transparency or on white. It is cropped
-to the object, centred in a square and averaged down in exact arithmetic, so the bytes depend on the
-decoded pictures alone.
+A file is a PNG, JPEG or WebP picture whose object stands on transparency or on white. Pictures are
+cropped to the object, centred in a square and averaged in exact arithmetic, so the bytes depend on
+the decoded pictures alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,24 +93,24 @@ _THUMB, _ALIKE = 16, 1.5  # side, and mean difference of channels, at which pict
 
 
 @lru_cache(maxsize=4)
-def _known(family: Cutouts) -> Listing:
-    """The listing of a family's folder.
+def _known(source: Folder) -> Listing:
+    """The listing of a folder.
 
     Raises:
         InputError: if the folder holds other pictures than the recipe says.
     """
-    if not family.folder:
+    if not source.path:
         raise InputError("the pictures of objects are not at hand; give their folder")
-    found = listing(family.folder)
-    if found.content() != family.content:
-        raise _changed(family)
+    found = listing(source.path)
+    if found.content() != source.content:
+        raise _changed(source)
     return found
 
 
-def _changed(family: Cutouts) -> InputError:
+def _changed(source: Folder) -> InputError:
     return InputError(
-        f"objects {family.folder!r} is not the folder that the recipe names by its content "
-        f"{family.content[:12]}: pictures were added, removed or changed"
+        f"objects {source.path!r} is not the folder that the recipe names by its content "
+        f"{source.content[:12]}: pictures were added, removed or changed"
     )
 
 
@@ -120,24 +121,68 @@ def _bytes(path: Path) -> bytes:
         raise InputError(f"objects: {path.name} cannot be read: {error.strerror}") from error
 
 
+class Source(Protocol):
+    """Where the pictures of a family come from."""
+
+    def __hash__(self) -> int:
+        """Sources are keys of what was prepared."""
+
+    def picture(self, number: int) -> NDArray[np.uint8]:
+        """(MASTER, MASTER, 4) uint8: a picture as `prepared` gives it.
+
+        Raises:
+            InputError: if it is not at hand.
+        """
+
+    def attributes(self, numbers: Ints) -> dict[str, Ints]:
+        """What is known of objects besides their numbers."""
+
+
 @dataclass(frozen=True)
-class Cutouts:
-    """The objects of a folder; see `samediff_stimuli.families.Family`.
+class Folder:
+    """The pictures of a folder in the order of their names.
 
     Attributes:
-        folder: where the pictures lie.
+        path: of the folder.
         content: what `Listing.content` must be.
-        count: number of pictures.
     """
 
-    folder: str
+    path: str
     content: str
-    count: int
-    looks: None = None
+
+    def picture(self, number: int) -> NDArray[np.uint8]:
+        """(MASTER, MASTER, 4) uint8: a prepared picture.
+
+        Raises:
+            InputError: if the folder's pictures are other ones.
+        """
+        found = _known(self)
+        data = _bytes(Path(self.path) / found.names[number])
+        if hashlib.sha256(data).hexdigest() != found.digests[number]:
+            raise _changed(self)
+        return prepared(data, found.names[number])
 
     def attributes(self, numbers: Ints) -> dict[str, Ints]:
         """None: an object is its number, its picture's place in the order of names."""
         return {}
+
+
+@dataclass(frozen=True)
+class Cutouts:
+    """Objects cut out of pictures; see `samediff_stimuli.families.Family`.
+
+    Attributes:
+        source: of the pictures.
+        count: number of pictures.
+    """
+
+    source: Source
+    count: int
+    looks: None = None
+
+    def attributes(self, numbers: Ints) -> dict[str, Ints]:
+        """What their source knows of them."""
+        return self.source.attributes(numbers)
 
     def ink(self, numbers: Ints) -> Ints:
         """Not measured: every picture would have to be read."""
@@ -145,7 +190,7 @@ class Cutouts:
 
     def draw(self, number: int, size: int, angle: int, scale: int) -> Sprite:
         """The picture on white, its pixels at most 254, so that they tell from the ground."""
-        master, full = _master(self, number), _FINE**2
+        master, full = _master(self.source, number), _FINE**2
         if angle == 0 and scale == FULL_SCALE:
             whole = master[:-1].reshape(MASTER, MASTER, 4)
             shown = averaged(whole, size).astype(np.int64) * full
@@ -163,13 +208,9 @@ class Cutouts:
 
 
 @lru_cache(maxsize=512)
-def _master(family: Cutouts, number: int) -> NDArray[np.uint16]:
+def _master(source: Source, number: int) -> NDArray[np.uint16]:
     """(MASTER * MASTER + 1, 4) uint16: a prepared picture, flat; the last entry is blank."""
-    found = _known(family)
-    data = _bytes(Path(family.folder) / found.names[number])
-    if hashlib.sha256(data).hexdigest() != found.digests[number]:
-        raise _changed(family)
-    flat = prepared(data, found.names[number]).reshape(-1, 4)
+    flat = source.picture(number).reshape(-1, 4)
     return np.concatenate([flat, np.zeros((1, 4), np.uint8)]).astype(np.uint16)
 
 
@@ -190,6 +231,22 @@ def prepared(data: bytes, name: str) -> NDArray[np.uint8]:
     alpha = picture[..., 3]
     if int(alpha.min()) >= _CLEAR:
         picture[..., 3] = np.where(_ground(picture[..., :3], name), 0, alpha)
+    return squared(picture, name)
+
+
+def squared(picture: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """A picture on transparency, cropped to its object, centred in a square.
+
+    Args:
+        picture: (height, width, 4) uint8 RGB and alpha.
+        name: for errors.
+
+    Returns:
+        (MASTER, MASTER, 4) uint8: RGB times alpha, and alpha.
+
+    Raises:
+        InputError: if there is no object.
+    """
     rows, cols = (np.flatnonzero((picture[..., 3] >= _CLEAR).any(axis=a)) for a in (1, 0))
     if len(rows) < 2 or len(cols) < 2:
         raise InputError(f"objects: {name} is blank; remove it")

@@ -1,7 +1,7 @@
 """What a rendered image costs and how good it is: `python -m tests.benchmarks.rendering`.
 
-Needs bpy. Quality is the PSNR against the same scene at 512 rays a pixel, not denoised; the mean over
-scenes. The alternatives are Cycles without its denoiser, and a new Blender for every image.
+Needs bpy. Quality is the mean PSNR against the same scenes at 512 rays a pixel, not denoised; the
+alternatives are Cycles without its denoiser, and a new Blender for every image.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def main(out: Path | None) -> None:
     about = (
         f"Made by `python -m tests.benchmarks.rendering` with bpy on {available_workers()} "
         f"processors ({platform.machine()}), {len(ROWS)} scenes at 224 x 224; reference: "
-        f"{REFERENCE} rays a pixel without denoiser ({wall:.0f} s, {cpu:.0f} CPU s an image). Times "
-        "are of rendering one image when the room is built."
+        f"{REFERENCE} rays a pixel without denoiser ({wall:.0f} s, {cpu:.0f} CPU s an image). "
+        "Times are of rendering one image when the room is built."
     )
     show_page("Rendering", about, lines, out)
 
