@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import multiprocessing
 import os
 import platform
 from collections.abc import Mapping
@@ -31,8 +32,17 @@ def renderer(device: str, python: str | None) -> RendererProcess:
     """
     key = os.getpid(), device, python  # a forked child starts its own
     if key not in _open:
-        _open[key] = RendererProcess(device, python=python, tell=TOLD.info).__enter__()
+        opened = RendererProcess(device, python=python, threads=_share(), tell=TOLD.info)
+        _open[key] = opened.__enter__()
     return _open[key]
+
+
+def _share() -> int:
+    """Threads for this process: its part in a worker of a pool, which says so; else all, 0."""
+    if multiprocessing.parent_process() is None:
+        return 0
+    part = os.environ.get("OMP_NUM_THREADS", "")
+    return int(part) if part.isdigit() else 0
 
 
 @atexit.register

@@ -258,7 +258,10 @@ def generate(
         made = dataset.generate(
             recipe, out, workers=workers, parquet=parquet, overwrite=overwrite, on_rows=on_rows
         )
-    say_made(out, made, time.perf_counter() - began, ["verify", "train"])
+    splits = {split.name for split in tasks.get(task).splits(recipe)}
+    trains = "validation" in splits or tasks.get(task).space(recipe) is not None
+    then = ["verify", "train" if trains else "audit"]
+    say_made(out, made, time.perf_counter() - began, then)
 
 
 @main.command(cls=_TaskCommand)

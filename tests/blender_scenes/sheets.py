@@ -1,9 +1,12 @@
 """Pictures for people: the objects from four sides, the set, masks over images.
 
 `python -m tests.blender_scenes.sheets objects` renders every object (needs bpy);
-`python -m tests.blender_scenes.sheets set DIR` reads a photoreal dataset folder.
+`python -m tests.blender_scenes.sheets set DIR` reads a photoreal dataset folder, and keeps its
+card, its manifest and a digest of each image.
 """
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,8 +20,10 @@ from samediff_stimuli.blender_scenes.photoreal import annotation
 from samediff_stimuli.blender_scenes.session import renderer
 from samediff_stimuli.manifest import load
 from samediff_stimuli.reading import SplitReader
+from samediff_stimuli.shards import image_digest
 
 CARDS = Path(__file__).resolve().parents[2] / "cards"
+RELEASE = CARDS / "releases" / "photoreal"
 SIDE, COLUMNS, CAPTION = 128, 8, 16
 TURNS = (20.0, 110.0, 200.0, 290.0)
 COLORS = np.array([[0, 0, 0], [230, 30, 30], [30, 90, 240], [40, 180, 40], [240, 190, 30]])
@@ -90,10 +95,21 @@ def set_sheets(folder, count=32):
     return sheet(images, captions), sheet(tinted, captions)
 
 
+def keep(folder):
+    """Keep what says which images a dataset holds."""
+    RELEASE.mkdir(parents=True, exist_ok=True)
+    for name in ("manifest.json", "README.md"):
+        shutil.copy(folder / name, RELEASE / name)
+    reader = SplitReader(folder, load(folder), "test")
+    digests = [image_digest(reader.images([row])[0]).hex() for row in range(len(reader))]
+    (RELEASE / "images.json").write_text(json.dumps(digests, indent=0) + "\n")
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "objects":
         objects_sheet().save(CARDS / "photoreal_objects.png", optimize=True)
     else:
+        keep(Path(sys.argv[2]))
         plain, tinted = set_sheets(Path(sys.argv[2]))
         plain.save(CARDS / "photoreal.jpg", quality=88)
         tinted.save(CARDS / "photoreal_masks.jpg", quality=88)

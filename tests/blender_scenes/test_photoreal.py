@@ -13,13 +13,15 @@ from click.testing import CliRunner
 from samediff_stimuli import generate, make_recipe, tasks
 from samediff_stimuli.blender_scenes import objects, pairing, photoreal, scenes, session
 from samediff_stimuli.blender_scenes.photoreal_options import PhotorealOptions
-from samediff_stimuli.blender_scenes.process import RenderingError
+from samediff_stimuli.blender_scenes.process import RendererProcess, RenderingError
 from samediff_stimuli.cards.audit import audit
 from samediff_stimuli.cli import main
 from samediff_stimuli.manifest import load
 from samediff_stimuli.recipe import InputError
+from samediff_stimuli.shards import IMAGE, array_digest, image_digest
 from samediff_stimuli.tokens import patch_coverage
 from samediff_stimuli.verification import verify
+from tests.blender_scenes.sheets import RELEASE
 from tests.stand_in import StandIn
 
 SMALL = {"image_size": 48, "quality": "preview", "configurations": 1}
@@ -109,9 +111,16 @@ def test_annotations_agree_with_masks():
 
 @pytest.mark.slow
 def test_annotations_agree_with_masks_in_the_papers_set():
-    """The same in all 1,024 scenes; the audited measures tell nothing of the label."""
+    """The same in all 1,024 scenes, which are the released ones; measures tell nothing."""
     recipe, table = rows()
     check_annotations(recipe, table, range(1024))
+    released = load(RELEASE)
+    assert released.recipe == recipe
+    for shard in released.shards:
+        part = table.rows(slice(shard.start, shard.start + shard.rows))
+        assert {name: array_digest(part[name]) for name in part} == {
+            name: digest for name, digest in shard.arrays.items() if name != IMAGE
+        }
     same = table["label"] == 1
     for name in photoreal.MEASURES:
         values = table[name].reshape(1024, -1).mean(axis=1)
@@ -326,6 +335,22 @@ def test_verify_without_bpy_compares_digests(tmp_path, monkeypatch):
     report = verify(out)
     assert (report.problems, report.remade) == ((), 0)
     assert "bpy" in report.unmade
+
+
+@pytest.mark.blender
+@pytest.mark.parametrize("row", [0, 517])
+def test_released_images_come_back(row):
+    """The release of bpy that made the released images makes them again, to the byte."""
+    pytest.importorskip("bpy")
+    recipe, released = make_recipe("photoreal", 0), load(RELEASE)
+    with RendererProcess("cpu") as renderer:
+        here = session.described(renderer.about())
+        image = renderer.render(
+            photoreal.scene_of(recipe, photoreal.design(recipe, "test", row, row + 1).row(0))
+        )
+    digest = json.loads((RELEASE / "images.json").read_text())[row]
+    assert here == released.made_with, "the released images were made with something else"
+    assert image_digest(image).hex() == digest
 
 
 @pytest.mark.blender

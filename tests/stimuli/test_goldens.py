@@ -1,7 +1,8 @@
 """The bytes of every task never change: a golden digest of rows of each split of each variant.
 
 A change of bytes is a new format version and a changelog entry under "Data". After one, remake the
-goldens with `python -m tests.stimuli.test_goldens`.
+goldens with `python -m tests.stimuli.test_goldens`. Photoreal's pixels are those of a stand-in;
+those of Blender have goldens in `cards/releases`.
 """
 
 import json
@@ -13,6 +14,7 @@ from xxhash import xxh3_64_hexdigest
 
 from samediff_stimuli import tasks
 from samediff_stimuli.recipe import FORMAT_VERSION
+from tests import stand_in
 from tests.cases import CASES as PAIR_CASES
 from tests.cases import FACTOR_CASES, FACTOR_SETS, recipe_of
 
@@ -59,5 +61,6 @@ def test_every_golden_is_checked():
 
 
 if __name__ == "__main__":
+    stand_in.use(pytest.MonkeyPatch())
     made = {f"{name}-{variant}": digests(name, variant) for name, variant in CASES}
     FILE.write_text(json.dumps({"format": FORMAT_VERSION, "goldens": made}, indent=0) + "\n")
