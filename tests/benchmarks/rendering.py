@@ -26,7 +26,7 @@ from samediff_stimuli.engine import available_workers
 from tests.benchmarks.page import show_page
 
 REFERENCE = 512
-ROWS = (0, 341, 683)
+ROWS = (389, 715)
 RAW = (16, 128)
 ANEW = """
 import json, sys
