@@ -11,7 +11,7 @@ from typing import Any
 from samediff_stimuli import tasks
 from samediff_stimuli.cards.citations import CITATIONS, REFERENCES
 from samediff_stimuli.cards.parquet import features
-from samediff_stimuli.manifest import Manifest
+from samediff_stimuli.manifest import Manifest, in_words
 from samediff_stimuli.markdown import markdown_table
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Column
@@ -85,7 +85,7 @@ def card(manifest: Manifest, origin: Origin | None = None) -> str:
         "## Load it",
         _loading(manifest),
         "## Make it again, to the byte",
-        f"```sh\n{command(recipe)}\n```\n\n{_recipe(recipe)}",
+        f"```sh\n{command(recipe)}\n```\n\n{_recipe(manifest)}",
         "## Splits",
         markdown_table(
             ["split", "images", "what is in it", "digest of its content"],
@@ -120,10 +120,12 @@ def card(manifest: Manifest, origin: Origin | None = None) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _recipe(recipe: Recipe) -> str:
-    """The recipe, or where it is."""
-    text, is_grid = recipe.canonical_json(), tasks.get(recipe.task).space(recipe) is not None
-    return "Recipe: see `manifest.json`." if is_grid and len(text) > _LONG else f"Recipe: `{text}`"
+def _recipe(manifest: Manifest) -> str:
+    """The recipe, or where it is; and what decided the pixels besides it."""
+    text, made_with = manifest.recipe.canonical_json(), manifest.made_with
+    is_grid = tasks.get(manifest.recipe.task).space(manifest.recipe) is not None
+    told = "see `manifest.json`." if is_grid and len(text) > _LONG else f"`{text}`"
+    return f"Recipe: {told}" + (f"\n\nMade with {in_words(made_with)}." if made_with else "")
 
 
 def _more_files(manifest: Manifest) -> list[str]:

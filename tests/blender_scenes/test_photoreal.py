@@ -15,6 +15,7 @@ from samediff_stimuli.blender_scenes import objects, pairing, photoreal, scenes,
 from samediff_stimuli.blender_scenes.photoreal_options import PhotorealOptions
 from samediff_stimuli.blender_scenes.process import RendererProcess, RenderingError
 from samediff_stimuli.cards.audit import audit
+from samediff_stimuli.cards.card import card
 from samediff_stimuli.cli import main
 from samediff_stimuli.manifest import load
 from samediff_stimuli.recipe import InputError
@@ -107,6 +108,12 @@ def test_annotations_agree_with_masks():
     """Boxes, pixels and visibility are counted from the masks, in every seventh scene of a set."""
     recipe, table = rows(configurations=2)
     check_annotations(recipe, table, range(0, table.n_rows, 7))
+
+
+def test_the_released_card_is_current():
+    """The card kept of the released images is what their manifest gives today."""
+    assert card(load(RELEASE)) == (RELEASE / "README.md").read_text()
+    assert len(json.loads((RELEASE / "images.json").read_text())) == 1024
 
 
 @pytest.mark.slow
