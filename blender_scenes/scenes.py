@@ -35,6 +35,7 @@ SIDE = 224  # constraints are checked in a picture of this side
 MARGIN = 4  # pixels of it between an object of the pair and its edge
 VISIBLE = 550  # thousandths of each object of the pair that are in sight
 DISTRACTOR_VISIBLE = 250
+FRAMED = 0.5  # of a distractor's box that lies in the picture
 TABLES, WALLS = len(pictures.TABLES), len(decor.WALLS)
 MAX_DISTRACTORS = 3
 PLACEMENTS, CAMERAS = 1000, 12  # tries for a configuration; for each of its cameras in turn
@@ -345,6 +346,8 @@ def _fits(
     edge = MARGIN / SIDE
     if any(min(box) < edge or max(box) > 1 - edge for box in boxes.values()):
         return False
+    if any(_share(masks.bounds(group.mesh(p.model), p, camera)) < FRAMED for p in behind):
+        return False
     apart = [masks.apart(boxes[a], boxes[b], group.grid or SIDE) for a, b in both]
     if group.grid and not all(apart):
         return False
@@ -355,6 +358,13 @@ def _fits(
     return all(
         (masks.visibility([depths[p] for p in (*pair, *behind)]) >= least).all() for pair in unsure
     )
+
+
+def _share(box: tuple[float, float, float, float]) -> float:
+    """How much of a box lies in the picture of side 1."""
+    x0, y0, x1, y1 = box
+    wide, high = min(x1, 1.0) - max(x0, 0.0), min(y1, 1.0) - max(y0, 0.0)
+    return max(wide, 0.0) * max(high, 0.0) / ((x1 - x0) * (y1 - y0))
 
 
 def _drawn(key: int, number: int, *ranges: Range) -> list[int]:
