@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from samediff_stimuli import fixed, rng
 from samediff_stimuli.blender_scenes import cutouts
 from samediff_stimuli.blender_scenes.cutouts import SIZE
+from samediff_stimuli.blender_scenes.sources import sources
 
 _DIGEST = "sha256"  # the text in a file that holds the digest of its pixels
 
@@ -42,7 +42,7 @@ def kept(number: int, size: int = SIZE) -> NDArray[np.uint8]:
 
 def folder(size: int = SIZE) -> Path:
     """Where cut-outs of a size are kept: under $SAMEDIFF_STIMULI_CACHE, or in the user's cache."""
-    named = f"cutouts-{size}-{_sources()[:16]}"
+    named = f"cutouts-{size}-{sources()[:16]}"
     return _usable(os.environ.get("SAMEDIFF_STIMULI_CACHE", "")) / named
 
 
@@ -50,8 +50,10 @@ def folder(size: int = SIZE) -> Path:
 def _usable(wanted: str) -> Path:
     """The first folder that can be made and written to: as wanted, the user's, a temporary one."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    cache = cache if Path(cache).is_absolute() else str(Path("~/.cache").expanduser())
-    for place in (Path(wanted).absolute() if wanted else None, Path(cache) / "samediff-stimuli"):
+    if not Path(cache).is_absolute():
+        cache = os.path.expanduser("~/.cache")  # begins with ~ still where there is no home
+    own = Path(cache) / "samediff-stimuli" if Path(cache).is_absolute() else None
+    for place in (Path(wanted).absolute() if wanted else None, own):
         try:
             if place is not None:
                 place.mkdir(parents=True, exist_ok=True)
@@ -60,17 +62,6 @@ def _usable(wanted: str) -> Path:
         except OSError:
             continue
     return Path(tempfile.mkdtemp(prefix="samediff-stimuli-"))
-
-
-@lru_cache(maxsize=1)
-def _sources() -> str:
-    """SHA-256 over the source files that decide pixels."""
-    here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), *sorted((here / "objects").glob("*.py"))]
-    state = hashlib.sha256()
-    for path in (*files, Path(rng.__file__), Path(fixed.__file__)):
-        state.update(hashlib.sha256(path.read_bytes()).digest())
-    return state.hexdigest()
 
 
 def digest(pixels: NDArray[np.uint8]) -> str:

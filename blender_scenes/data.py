@@ -150,8 +150,8 @@ class Light:
     Attributes:
         azimuth: of the sun, from the middle of the window.
         elevation: of the sun above the horizon.
-        sun: strength of the sun in W/m2.
-        sky: strength of the sky.
+        sun: strength of the sun; the stage scales it.
+        sky: strength of the sky; likewise.
     """
 
     azimuth: float

@@ -260,10 +260,14 @@ DEPARTURES = (
     "turned about the vertical by any angle.",
 )
 LIMITS = (
-    "The same bytes come back from the same release of bpy on the same kind of device and "
-    "platform; other releases and GPUs give other pixels. Columns and instance maps are the same "
-    "everywhere.",
-    "Five of the 16 objects look the same from all sides.",
+    "The same bytes come back from the same release of bpy on a processor with the same vector "
+    "instructions (AVX2, say); other processors differ by a level or two in some pixels, other "
+    "releases and GPUs in more. Columns and instance maps are the same everywhere.",
+    "Five of the 16 objects look the same from all sides: turning them, as --turned does, changes "
+    "nothing.",
+    "Train, validation and test show the same pairs of objects in other configurations; the split "
+    "ood, asked for with --held-out-objects, shows objects and pairs that no other has.",
+    "Stimuli are rendered; images are sRGB, 8 bits a channel.",
     "Instance maps, boxes and depth are those of a pinhole camera: depth of field does not enter.",
 )
 

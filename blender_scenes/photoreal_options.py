@@ -48,6 +48,10 @@ class PhotorealOptions(Options):
 
     def __post_init__(self) -> None:
         """Check every range."""
+        if not isinstance(self.turned, bool):
+            raise InputError(f"turned {self.turned!r} is not legal; legal: True, False")
+        if self.blender_python == "":
+            raise InputError("blender_python '' names no interpreter; give its path")
         if self.quality not in SAMPLES:
             raise InputError(f"quality {self.quality!r} is unknown; known: {', '.join(SAMPLES)}")
         if self.device not in (None, *get_args(Device)):
@@ -113,9 +117,9 @@ def columns(recipe: Recipe) -> tuple[Column, ...]:
         ),
         _column("box", "uint16", (k, 4), f"of the whole object as if alone: {about_boxes}"),
         _column("visible_box", "uint16", (k, 4), f"of what is in sight: {about_boxes}"),
-        _column("full_pixels", "int32", (k,), "pixels of the object as if alone"),
+        _column("full_pixels", "int32", (k,), "pixels in the image of the object as if alone"),
         _column("visible_pixels", "int32", (k,), "pixels of it in sight"),
-        _column("visibility", "uint16", (k,), "thousandths of it in sight"),
+        _column("visibility", "uint16", (k,), "visible_pixels in thousandths of full_pixels"),
         _column("camera_position", "float64", (3,), "of the pinhole, in dm"),
         _column("camera_target", "float64", (3,), "what is in the middle of the image, in dm"),
         _column("lens", "float64", (), "focal length in mm, for a sensor 36 mm wide"),
@@ -125,7 +129,7 @@ def columns(recipe: Recipe) -> tuple[Column, ...]:
         _column("world_to_camera", "float64", (4, 4), "OpenCV: x right, y down, z ahead; in dm"),
         _column("sun_azimuth", "float64", (), "from the middle of the window, in degrees"),
         _column("sun_elevation", "float64", (), "above the horizon, in degrees"),
-        _column("sun_strength", "float64", (), "W/m2"),
+        _column("sun_strength", "float64", (), "relative to that of the sky"),
         _column("sky_strength", "float64", (), "of the sky's light"),
         _column("table", "uint8", (), "number of the table's wood"),
         _column("wall", "uint8", (), "number of the background"),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import zlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -15,11 +16,13 @@ from typing import IO, Any
 import numpy as np
 
 from samediff_stimuli.blender_scenes.data import Picture, Scene
+from samediff_stimuli.blender_scenes.sources import sources
 from samediff_stimuli.blender_scenes.worker import PNG_START, receive
 from samediff_stimuli.recipe import InputError
 
 _MODULE = "samediff_stimuli.blender_scenes.worker"
 _PATIENCE = 10  # seconds that a worker has to end by itself
+_LONGEST_NOTE = 1 << 20  # bytes of its first answer
 _HEAD = 8  # bytes of a PNG chunk before its data: length and name
 
 
@@ -76,13 +79,15 @@ class RendererProcess:
             command: what to run in place of the worker.
         """
         self._python = sys.executable if python is None else python
-        standard = [self._python, "-m", _MODULE, "--device", device, "--threads", str(threads)]
+        words = ["--device", device, "--threads", str(threads)]
+        standard = [self._python, "-P", "-m", _MODULE, *words]  # -P: no module of this folder
         self._command = standard if command is None else list(command)
         self._restarts = restarts
         self._tell = tell or (lambda line: None)
         self._worker: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._about: dict[str, Any] = {}
+        self._lock = threading.Lock()  # one question and its answer at a time
 
     def __enter__(self) -> RendererProcess:
         """Start the worker.
@@ -120,11 +125,19 @@ class RendererProcess:
             InputError: if the scene names what does not exist.
             RenderingError: if rendering fails, or the worker crashes too often.
         """
+        with self._lock:
+            return self._render(scene)
+
+    def _render(self, scene: Scene) -> Picture:
         line = json.dumps(scene.as_dict(), sort_keys=True).encode() + b"\n"
         for attempt in range(self._restarts + 1):
             if self._worker is None:
                 self._start()
-            answer = self._ask(line)
+            try:
+                answer = self._ask(line)
+            except BaseException:  # the answer is still to come: it must not be the next one's
+                self._end(patience=0)
+                raise
             if answer is not None:
                 return _picture(answer)
             why = self._post_mortem()
@@ -162,7 +175,7 @@ class RendererProcess:
                 "Python interpreter that has bpy"
             ) from error
         assert self._worker.stdout is not None
-        answer = receive(self._worker.stdout)
+        answer = receive(self._worker.stdout, _LONGEST_NOTE)
         if answer is None:
             why = self._post_mortem()
             if "samediff_stimuli" in why and "No module named" in why:
@@ -170,12 +183,28 @@ class RendererProcess:
                     f"{self._python} lacks this package; run: {self._python} -m pip install "
                     "'samediff-stimuli[blender]'"
                 )
+            if "killed" not in why:
+                raise InputError(
+                    f"{self._python} does not render: the renderer {why}; --blender-python names "
+                    "the Python interpreter that has bpy"
+                )
             raise RenderingError(f"the renderer {why} while it started")
         try:
             note = _note(answer)
-        except (InputError, RenderingError):
+        except (InputError, RenderingError, ValueError):
             self._end(patience=_PATIENCE)
             raise
+        if note.get("sources", sources()) != sources():
+            self._end(patience=_PATIENCE)
+            raise InputError(
+                f"{self._python} has another version of this package, which gives other pixels; "
+                "install the same one there"
+            )
+        if self._about and note["about"] != self._about:
+            self._end(patience=_PATIENCE)
+            raise RenderingError(
+                f"the renderer came back as {note['tell']!r}, whose pixels are others"
+            )
         self._about = note["about"]
         self._tell(note["tell"])
 

@@ -212,7 +212,7 @@ def _load() -> Any:
         python = ".".join(map(str, sys.version_info[:2]))
         raise InputError(
             f"rendering needs bpy, which this Python {python} lacks ({error}); under Python 3.11: "
-            "pip install 'samediff-stimuli[blender]'"
+            "pip install 'samediff-stimuli[blender]', or give --blender-python PATH"
         ) from error
     if tuple(bpy.app.version[:2]) not in _RELEASES:
         release = ".".join(map(str, bpy.app.version))

@@ -105,8 +105,9 @@ class SceneOptions:
         """Check the ranges."""
         legal = {"image_size": (32, 4096), "samples": (1, 65_536)}
         for name, (low, high) in {**legal, "distractors": (0, MAX_DISTRACTORS)}.items():
-            if not low <= getattr(self, name) <= high:
-                value = getattr(self, name)
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not whole or not low <= value <= high:
                 raise InputError(f"{name} {value!r} is out of range; legal: {low} .. {high}")
         size = self.image_size
         sides = [side for side in range(4, size // 6 + 1) if size % side == 0]

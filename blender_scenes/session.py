@@ -8,14 +8,18 @@ import logging
 import multiprocessing
 import os
 import platform
+import threading
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
+
 from samediff_stimuli.blender_scenes.process import RendererProcess
 
 TOLD = logging.getLogger("samediff_stimuli")  # at INFO: what renders, and crashes survived
+_lock = threading.Lock()
 _open: dict[tuple[int, str, str | None], RendererProcess] = {}
 
 
@@ -31,10 +35,11 @@ def renderer(device: str, python: str | None) -> RendererProcess:
         RenderingError: if it crashes while it starts.
     """
     key = os.getpid(), device, python  # a forked child starts its own
-    if key not in _open:
-        opened = RendererProcess(device, python=python, threads=_share(), tell=TOLD.info)
-        _open[key] = opened.__enter__()
-    return _open[key]
+    with _lock:
+        if key not in _open:
+            opened = RendererProcess(device, python=python, threads=_share(), tell=TOLD.info)
+            _open[key] = opened.__enter__()
+        return _open[key]
 
 
 def _share() -> int:
@@ -62,6 +67,22 @@ def absent() -> str | None:
     )
 
 
+# Vector instructions -> what releases of NumPy call them, the widest first.
+_VECTORS = {
+    "avx512": ("AVX512", "X86_V4"),
+    "avx2": ("AVX2", "X86_V3"),
+    "sse4.2": ("SSE42", "X86_V2"),
+}
+
+
+def _instructions() -> str:
+    """The widest vector instructions of the processor: Cycles has code, and bytes, for each."""
+    simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
+    there = [*simd.get("baseline", []), *simd.get("found", [])]
+    found = (kind for kind, names in _VECTORS.items() if any(n.startswith(names) for n in there))
+    return next(found, "other")
+
+
 def described(about: Mapping[str, Any]) -> dict[str, str]:
     """What decides pixels besides the scene, as words for a manifest.
 
@@ -73,6 +94,6 @@ def described(about: Mapping[str, Any]) -> dict[str, str]:
     return {
         "bpy": f"{about['bpy']} ({about['build']})",
         "device": f"{about['device']} ({named})" if named else about["device"],
-        "platform": f"{platform.system()} {platform.machine()}".lower(),
+        "platform": f"{platform.system()} {platform.machine()} {_instructions()}".strip().lower(),
         "settings": sha256(settings.encode()).hexdigest()[:16],
     }

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import IO, Any, Protocol
 
 from samediff_stimuli.blender_scenes.data import Model, Picture, Scene, scene_from_dict
+from samediff_stimuli.blender_scenes.sources import sources
 from samediff_stimuli.recipe import InputError
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -51,12 +52,14 @@ def send(out: IO[bytes], payload: bytes) -> None:
     out.flush()
 
 
-def receive(stream: IO[bytes]) -> bytes | None:
-    """Read one frame; None if the stream ends before the frame does."""
+def receive(stream: IO[bytes], longest: int = 1 << 30) -> bytes | None:
+    """Read one frame; None if the stream ends before the frame does, or no worker wrote it."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
     (length,) = _LENGTH.unpack(head)
+    if length > longest:
+        return None
     payload = stream.read(length)
     return payload if len(payload) == length else None
 
@@ -104,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         chosen: list[str] = []
         with Renderer(given.device, threads=given.threads, tell=chosen.append) as renderer:
-            send_note(out, about=renderer.about(), tell=chosen[0])
+            send_note(out, about=renderer.about(), tell=chosen[0], sources=sources())
             serve(sys.stdin.buffer, out, renderer, registry())
     except InputError as error:
         send_note(out, input_error=str(error))

@@ -146,12 +146,13 @@ def _title(manifest: Manifest) -> str:
 
 def _departures(task: Task) -> list[str]:
     """How the set differs from the paper's, and what to beware of."""
+    white = () if task.costly else (_WHITE,)  # costly images are photographs, as it were
     return [
         "## Deliberate departures",
         f"This set follows {REFERENCES[task.source]} except in this:",
         "\n".join(f"- {departure}" for departure in task.departures),
         "## Limits",
-        "\n".join(f"- {limit}" for limit in (*task.limits, *_LIMITS)),
+        "\n".join(f"- {limit}" for limit in (*task.limits, *white, *_LIMITS)),
     ]
 
 
@@ -223,8 +224,8 @@ _LIMITS_OF_GRIDS = (
     "imported; it cannot make them anew."
 )
 
+_WHITE = "Stimuli are synthetic, on a white ground; success on them says little about photographs."
 _LIMITS = (
-    "Stimuli are synthetic, on a white ground; success on them says little about photographs.",
     "Labels, balance, uniqueness and placement are checked by the package's tests for every "
     "split; `samediff-stimuli verify` checks this copy, and `samediff-stimuli audit` measures on "
     "its images what repeats, and what ink, luminance, boxes, centroids and distances say of the "

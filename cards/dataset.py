@@ -151,5 +151,5 @@ def estimate(recipe: Recipe, workers: int, parquet: bool) -> Estimate:
     return Estimate(
         files=len(shards) * (2 if parquet else 1) + lists + 3,
         n_bytes=round(n_bytes),
-        seconds=seconds / min(workers, len(shards)),
+        seconds=seconds if task.costly else seconds / min(workers, len(shards)),
     )

@@ -230,7 +230,7 @@ def generate(
     """Make a dataset: HDF5 shards, a Parquet mirror, card, manifest and preview.
 
     An interrupted run goes on where it stopped when the same command is run again. The same
-    command gives the same images on every machine.
+    command gives the same images on every machine; rendered ones, on every machine of one kind.
 
     \b
     samediff-stimuli generate --task discrimination --seed 0

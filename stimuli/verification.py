@@ -83,7 +83,7 @@ def verify(
         except DamagedError as error:
             problems.append(str(error))
         on_rows(shard.rows)
-    problems += _other_maker(manifest, remade, problems)
+    problems += list(_other_maker(manifest, problems))
     return Report(
         files=len(manifest.files()),
         decoded=decoded,
@@ -93,10 +93,12 @@ def verify(
     )
 
 
-def _other_maker(manifest: Manifest, remade: int, problems: list[str]) -> Iterator[str]:
+def _other_maker(manifest: Manifest, problems: list[str]) -> Iterator[str]:
     """What explains rows that differ: they were made anew with something else."""
-    here = tasks.get(manifest.recipe.task).made_with(manifest.recipe) if remade else {}
-    if problems and remade and here != manifest.made_with:
+    if not any("image of row" in problem for problem in problems):
+        return
+    here = tasks.get(manifest.recipe.task).made_with(manifest.recipe)
+    if here != manifest.made_with:
         yield (
             f"the images were made with {in_words(manifest.made_with)}; here with "
             f"{in_words(here)}, which gives other pixels: verify with the former"

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from samediff_stimuli import generate, make_recipe, tasks
@@ -12,7 +13,8 @@ from tests import stand_in
 from tests.cases import FACTOR_SETS, few
 
 # Cut-outs are kept from one run of the tests to the next, by whichever process makes them first.
-os.environ["SAMEDIFF_STIMULI_CACHE"] = str(Path(tempfile.gettempdir()) / "samediff-stimuli-tests")
+CACHE = f"samediff-stimuli-tests-{np.__version__}"  # each NumPy draws its own
+os.environ["SAMEDIFF_STIMULI_CACHE"] = str(Path(tempfile.gettempdir()) / CACHE)
 
 SIZES = {"train": 96, "validation": 48, "test": 48, "ood": 24}
 SMALL = {

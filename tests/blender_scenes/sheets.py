@@ -18,6 +18,7 @@ from samediff_stimuli.blender_scenes import masks, objects
 from samediff_stimuli.blender_scenes.data import Camera, Light, Pose, Room, Scene
 from samediff_stimuli.blender_scenes.photoreal import annotation
 from samediff_stimuli.blender_scenes.session import renderer
+from samediff_stimuli.cards.audit import audit
 from samediff_stimuli.manifest import load
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.shards import image_digest
@@ -102,6 +103,8 @@ def keep(folder):
         shutil.copy(folder / name, RELEASE / name)
     reader = SplitReader(folder, load(folder), "test")
     digests = [image_digest(reader.images([row])[0]).hex() for row in range(len(reader))]
+    head = "# Audit of the released images\n\n`samediff-stimuli audit` prints it.\n\n"
+    (RELEASE / "AUDIT.md").write_text(f"{head}{audit(folder).markdown()}\n")
     (RELEASE / "images.json").write_text(json.dumps(digests, indent=0) + "\n")
 
 

@@ -2,7 +2,9 @@
 
 import io
 import json
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -123,8 +125,68 @@ def test_a_worker_that_cannot_start_says_why():
     )
     with pytest.raises(InputError, match=r"^rendering needs bpy$"):
         RendererProcess(command=[sys.executable, "-c", code]).__enter__()
-    with pytest.raises(RenderingError, match=r"^the renderer ended with code 3 while it started$"):
+    with pytest.raises(InputError, match="the renderer ended with code 3; --blender-python names"):
         RendererProcess(command=[sys.executable, "-c", "raise SystemExit(3)"]).__enter__()
+    with pytest.raises(InputError, match="does not render"):  # neither does one that only talks
+        RendererProcess(command=[sys.executable, "-c", "print('y' * 100)"]).__enter__()
+
+
+def test_an_interrupted_render_leaves_no_answer_behind(fake, monkeypatch):
+    """After Ctrl-C in the middle of a render, the next scene gets its own picture."""
+
+    def interrupted(self, line):
+        self._worker.stdin.write(line)
+        self._worker.stdin.flush()
+        raise KeyboardInterrupt
+
+    with fake() as renderer:
+        with monkeypatch.context() as patch:
+            patch.setattr(RendererProcess, "_ask", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                renderer.render(scene(77))
+        assert (renderer.render(scene(9)) == 9).all()
+
+
+def test_threads_get_their_own_pictures(fake):
+    """Threads that share a renderer are answered one by one."""
+    with fake() as renderer, ThreadPoolExecutor(4) as pool:
+        seeds = [10 + seed % 90 for seed in range(200)]
+        pictures = list(pool.map(lambda seed: renderer.render(scene(seed)), seeds))
+    assert [int(picture[0, 0, 0]) for picture in pictures] == seeds
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        (
+            {"about": {"bpy": "other"}},
+            "the renderer came back as 'renders', whose pixels are others",
+        ),
+        ({"sources": "0" * 64}, "has another version of this package"),
+    ],
+)
+def test_another_renderer_is_refused(tmp_path, note, said):
+    """A worker that is another after a crash, or runs other sources, renders nothing."""
+    code = (
+        "import os, pathlib, sys; from samediff_stimuli.blender_scenes.worker import send_note; "
+        f"mark = pathlib.Path({str(tmp_path / 'mark')!r}); "
+        f"note = {note!r} if mark.exists() else {{}}; mark.touch(); "
+        "send_note(sys.stdout.buffer, **{'about': {'bpy': 'fake'}, 'tell': 'renders', **note}); "
+        "sys.stdin.readline(); os._exit(11)"
+    )
+    renderer = RendererProcess(command=[sys.executable, "-c", code])
+    with renderer, pytest.raises((RenderingError, InputError), match=said):
+        renderer.render(scene(9))
+
+
+def test_modules_of_the_working_folder_are_not_run(tmp_path, monkeypatch):
+    """A file named like a library, where the command is typed, is not taken for it."""
+    (tmp_path / "struct.py").write_text("raise SystemExit('taken')")
+    monkeypatch.chdir(tmp_path)
+    command = RendererProcess("cpu")._command
+    asked = [*command[: command.index("--device")], "--help"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_png_files_hold_the_pixels():
