@@ -1,0 +1,279 @@
+"""Any model against every split of one or several dataset folders."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from samediff_stimuli import tasks
+from samediff_stimuli.loaders import StimulusDataset
+from samediff_stimuli.manifest import Manifest, load
+from samediff_stimuli.markdown import markdown_table
+from samediff_stimuli.models import metrics
+from samediff_stimuli.models.metrics import Estimate, Metrics, measure
+from samediff_stimuli.models.predictions import Answerer, Predictions, predict
+from samediff_stimuli.models.train import ANSWERS
+from samediff_stimuli.models.trials import (
+    Agreement,
+    Trial,
+    agreement,
+    by_participant,
+    read_trial_table,
+    trial_table,
+)
+from samediff_stimuli.recipe import InputError
+
+__all__ = [
+    "Agreement",
+    "Answerer",
+    "Estimate",
+    "Metrics",
+    "Predictions",
+    "Report",
+    "SplitReport",
+    "Trial",
+    "agreement",
+    "by_participant",
+    "evaluate",
+    "judge",
+    "measure",
+    "predict",
+    "read_trial_table",
+    "trial_table",
+]
+
+MAX_CLASSES = 32  # of a column whose classes the Markdown lists
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitReport:
+    """How a split was answered.
+
+    Attributes:
+        dataset: the dataset's name.
+        digest: its content digest, hex.
+        split: split name.
+        labels: names of the labels.
+        answers: names of what the model answers; without accuracy if these are not the labels.
+        overall: of all stimuli.
+        by: column -> class -> the metrics of its stimuli; the label and every condition.
+    """
+
+    dataset: str
+    digest: str
+    split: str
+    labels: tuple[str, ...]
+    answers: tuple[str, ...]
+    overall: Metrics
+    by: dict[str, dict[str, Metrics]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How a model answered every split.
+
+    Attributes:
+        model: its name.
+        splits: of each folder in turn.
+        predictions: in the same order; what `trial_table` writes.
+        draws: of the bootstrap.
+        seed: of the draws.
+    """
+
+    model: str
+    splits: tuple[SplitReport, ...]
+    predictions: tuple[Predictions, ...]
+    draws: int
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, without the predictions."""
+        return {
+            "model": self.model,
+            "confidence": metrics.CONFIDENCE,
+            "draws": self.draws,
+            "seed": self.seed,
+            "splits": [_plain(dataclasses.asdict(split)) for split in self.splits],
+        }
+
+    def markdown(self) -> str:
+        """Two tables: every split, and the classes of its label and conditions."""
+        lines = [
+            f"Answers of {self.model}; in per cent, with 95 % intervals: Wilson's for shares, of "
+            f"{self.draws} draws of matched groups for balanced accuracy and ROC AUC.",
+            "",
+        ]
+        heads = ["dataset", "split", "n", *_HEADS]
+        rows = [[s.dataset, s.split, *_cells(s.overall)] for s in self.splits]
+        lines.append(markdown_table(heads, rows))
+        for split in self.splits:
+            if split.answers != split.labels:
+                lines += ["", _UNJUDGED.format(split.dataset, split.split)]
+        heads = ["dataset", "split", "column", "class", "n", *_HEADS]
+        rows = [
+            [split.dataset, split.split, column, name, *_cells(found)]
+            for split in self.splits
+            for column, classes in split.by.items()
+            if len(classes) <= MAX_CLASSES
+            for name, found in classes.items()
+        ]
+        lines += ["", "By class; the accuracy of a label's class is its recall.", ""]
+        return "\n".join([*lines, markdown_table(heads, rows), ""])
+
+
+_HEADS = ("accuracy", "balanced accuracy", "ROC AUC", 'answered "same"')
+_UNJUDGED = (
+    "{}/{} has labels other than what the model answers: no answer is right or wrong there, and "
+    'the share of "same" answers to each label is what counts.'
+)
+
+
+def evaluate(
+    answerer: Answerer,
+    folders: Sequence[Path | str],
+    splits: Sequence[str] | None = None,
+    *,
+    model: str = "model",
+    batch_size: int = 256,
+    device: torch.device | str = "cpu",
+    answers: Sequence[str] | None = None,
+    digests: Mapping[str, str] | None = None,
+    draws: int = metrics.DRAWS,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Ask a model about every stimulus of some dataset folders.
+
+    Args:
+        answerer: see `predict`.
+        folders: dataset folders, at least one.
+        splits: names of splits; of each folder those that it has. All when None.
+        model: the model's name, for the report and the trial table.
+        batch_size: images in a batch.
+        device: where the images are put.
+        answers: see `predict`.
+        digests: dataset name -> the digest, or its first digits, that the dataset must have.
+        draws: of the bootstrap.
+        seed: of the draws.
+        tell: given a line for each split.
+
+    Raises:
+        InputError: no folder, no dataset, one given twice or with another digest, no such split, or
+            what `predict` refuses; before any image is read but for the last.
+    """
+    if draws < 1:
+        raise InputError(f"draws {draws} is out of range; legal: 1 or more")
+    found: list[SplitReport] = []
+    made: list[Predictions] = []
+    for folder, name in list(_chosen([Path(f) for f in folders], splits, digests or {})):
+        predictions = predict(
+            answerer,
+            StimulusDataset(folder, name),
+            batch_size,
+            device=device,
+            answers=answers,
+            model=model,
+        )
+        made.append(predictions)
+        found.append(judge(predictions, draws=draws, seed=seed))
+        what = found[-1].overall.accuracy or found[-1].overall.said_same
+        kind = "accuracy" if predictions.judged else 'answered "same"'
+        share = "" if what is None else f": {kind} {what.value:.4f}"
+        tell(f"{predictions.dataset}/{name}, {len(predictions):,} images{share}")
+    return Report(model=model, splits=tuple(found), predictions=tuple(made), draws=draws, seed=seed)
+
+
+def judge(predictions: Predictions, *, draws: int = metrics.DRAWS, seed: int = 0) -> SplitReport:
+    """The metrics of a split's answers, overall and for each class of label and conditions."""
+    same = predictions.answers.index(ANSWERS[1]) if ANSWERS[1] in predictions.answers else None
+
+    def of(rows: Any) -> Metrics:
+        score = predictions.score
+        return measure(
+            predictions.label[rows],
+            predictions.answer[rows],
+            predictions.group[rows],
+            score=None if score is None else score[rows],
+            judged=predictions.judged,
+            same=same,
+            draws=draws,
+            seed=seed,
+        )
+
+    columns = {"label": (predictions.label, predictions.labels)}
+    for name, values in predictions.conditions.items():
+        columns[name] = values, predictions.classes[name]
+    return SplitReport(
+        dataset=predictions.dataset,
+        digest=predictions.digest,
+        split=predictions.split,
+        labels=predictions.labels,
+        answers=predictions.answers,
+        overall=of(slice(None)),
+        by={
+            column: {names[k]: of(values == k) for k in np.unique(values).tolist()}
+            for column, (values, names) in columns.items()
+        },
+    )
+
+
+def _chosen(
+    folders: Sequence[Path], splits: Sequence[str] | None, digests: Mapping[str, str]
+) -> Iterator[tuple[Path, str]]:
+    """Every folder and split to look at, checked.
+
+    Raises:
+        InputError: see `evaluate`.
+    """
+    if not folders:
+        raise InputError("no folder given; give at least one dataset folder")
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        manifest = load(folder)
+        digest = manifest.digest()
+        if digest in seen:
+            raise InputError(f"{folder} and {seen[digest]} are one dataset; give it once")
+        seen[digest] = folder
+        _check_digest(manifest, folder, digests)
+        names = [split.name for split in tasks.get(manifest.recipe.task).splits(manifest.recipe)]
+        chosen = names if splits is None else [name for name in names if name in splits]
+        if not chosen:
+            asked = ", ".join(splits or ())
+            raise InputError(f"{folder} has no split {asked}; it has {', '.join(names)}")
+        yield from ((folder, name) for name in chosen)
+
+
+def _check_digest(manifest: Manifest, folder: Path, digests: Mapping[str, str]) -> None:
+    expected, digest = digests.get(manifest.name, ""), manifest.digest()
+    if not digest.startswith(expected):
+        raise InputError(
+            f"{folder} has digest {digest[:12]}, not {expected[:12]} as expected of "
+            f"{manifest.name}; give the folder that was meant, or make it anew"
+        )
+
+
+def _cells(found: Metrics) -> list[str]:
+    """The cells of n and of each of _HEADS."""
+    shares = (found.accuracy, found.balanced_accuracy, found.auc, found.said_same)
+    return [f"{found.n:,}", *(_percent(share) for share in shares)]
+
+
+def _percent(share: Estimate | None) -> str:
+    if share is None:
+        return ""
+    if share.low is None or share.high is None:
+        return f"{100 * share.value:.1f}"
+    return f"{100 * share.value:.1f} ({100 * share.low:.1f} to {100 * share.high:.1f})"
+
+
+def _plain(data: Any) -> Any:
+    """The same with lists for tuples, as JSON reads them back."""
+    if isinstance(data, dict):
+        return {key: _plain(value) for key, value in data.items()}
+    return [_plain(value) for value in data] if isinstance(data, list | tuple) else data
