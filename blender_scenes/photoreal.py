@@ -52,7 +52,8 @@ def splits(recipe: Recipe) -> tuple[Split, ...]:
     made = []
     for name, count in configurations(recipe).items():
         n = len(names_of(recipe, name))
-        about = f"{n} same and {n} different pairs of {n} objects, {count} configurations each"
+        each = "1 configuration" if count == 1 else f"{count} configurations"
+        about = f"{n} same and {n} different pairs of {n} objects, {each} each"
         out = name == "ood"
         about += ", none of which another split shows" if out else ""
         rows = pairing.rows_of(n, count, options_of(recipe).turned)
