@@ -150,10 +150,11 @@ def _batches(
     if isinstance(answerer, nn.Module):
         answerer.eval()
     try:
-        with torch.no_grad():
-            for batch in make_loader(dataset, batch_size):
-                images = batch["image"] if isinstance(batch, dict) else batch[0]
-                yield answerer(images.to(device)), len(images)
+        for batch in make_loader(dataset, batch_size):
+            images = batch["image"] if isinstance(batch, dict) else batch[0]
+            with torch.no_grad():  # not across the yield: what takes the batches may need gradients
+                given = answerer(images.to(device))
+            yield given, len(images)
     finally:
         if isinstance(answerer, nn.Module):
             answerer.train(training)

@@ -267,7 +267,7 @@ def test_absent_bpy_is_one_line_that_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(
-        InputError, match=r"Python 3\.11: pip install 'samediff-stimuli\[blender\]'$"
+        InputError, match=r"Python 3\.11: pip install 'samediff-stimuli\[blender\]', or give --bl"
     ):
         render._load()
 
