@@ -15,7 +15,8 @@ def ahead(work: Callable[[Item], Result], items: Iterator[Item], threads: int) -
     """The results of work on items in order, up to two a thread done before they are asked for.
 
     An exception in `work` is raised where its result is asked for. When the iterator is closed,
-    what has not begun is dropped.
+    what has not begun is dropped, and what has is not waited for: the garbage collector may close
+    it, in a thread that others wait for.
     """
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Result]] = deque()
@@ -27,4 +28,4 @@ def ahead(work: Callable[[Item], Result], items: Iterator[Item], threads: int) -
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)

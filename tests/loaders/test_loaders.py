@@ -6,6 +6,7 @@ import operator
 import pickle
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from samediff_stimuli.loaders import (
     object_token_mask,
     patch_coverage,
 )
+from samediff_stimuli.loaders.ahead import ahead
 from samediff_stimuli.manifest import load
 from samediff_stimuli.tokens import background_tokens, object_tokens
 from samediff_stimuli.tokens import patch_coverage as numpy_coverage
@@ -280,3 +282,16 @@ def test_loaders_do_not_import_torchvision():
     code = "import samediff_stimuli.loaders, sys; print({'torchvision', 'timm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_closing_waits_for_nothing():
+    """An iteration that is left, or collected as garbage, ends at once though work goes on."""
+    go = threading.Event()
+    results = ahead(lambda item: item if item == 0 else go.wait(30), iter(range(9)), 2)
+    assert next(results) == 0
+    began = threading.Thread(target=results.close)
+    began.start()
+    began.join(10)
+    ended = not began.is_alive()
+    go.set()
+    assert ended
