@@ -19,7 +19,7 @@ from samediff_stimuli.cards.card import card
 from samediff_stimuli.cli import main
 from samediff_stimuli.manifest import load
 from samediff_stimuli.recipe import InputError
-from samediff_stimuli.shards import IMAGE, array_digest, image_digest
+from samediff_stimuli.shards import IMAGE, ShardReader, array_digest, image_digest
 from samediff_stimuli.tokens import patch_coverage
 from samediff_stimuli.verification import verify
 from tests.blender_scenes.sheets import RELEASE
@@ -342,6 +342,14 @@ def test_verify_without_bpy_compares_digests(tmp_path, monkeypatch):
     report = verify(out)
     assert (report.problems, report.remade) == ((), 0)
     assert "bpy" in report.unmade
+    shard = out / load(out).shards[1].file.path
+    data = bytearray(shard.read_bytes())
+    place = int(ShardReader(shard)._open().places[50, 0]) + 9
+    data[place] ^= 0x55  # in the middle of an image
+    shard.write_bytes(data)
+    problems = verify(out).problems
+    assert "SHA-256" in problems[0]
+    assert all("gives other pixels" not in problem for problem in problems)
 
 
 @pytest.mark.blender
