@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samediff_stimuli import kept, tasks
+from samediff_stimuli.engines import Crew, Here
 from samediff_stimuli.manifest import FileRecord, ShardRecord, write_atomically
-from samediff_stimuli.recipe import Recipe
+from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.shards import file_sha256, write_shard
 from samediff_stimuli.table import Column, Table
 
@@ -72,28 +76,55 @@ def plan(recipe: Recipe) -> list[Shard]:
     return shards
 
 
+@dataclass(frozen=True, kw_only=True)
+class Maker:
+    """What images depend on besides the recipe: it must be the same wherever shards are made.
+
+    Args:
+        release: of this package.
+        missing: why the images cannot be made there; None if they can.
+        made_with: as in the manifest; empty if images depend on nothing else.
+    """
+
+    release: str
+    missing: str | None
+    made_with: dict[str, str]
+
+
+def maker(recipe: Recipe) -> Maker:
+    """What would make a recipe's images in this process."""
+    task = tasks.get(recipe.task)
+    missing = task.missing(recipe)
+    made_with = {} if missing else dict(task.made_with(recipe))
+    return Maker(release=version("samediff-stimuli"), missing=missing, made_with=made_with)
+
+
 def run(
     recipe: Recipe,
     folder: Path,
-    workers: int,
+    crew: Crew,
     mirror: Mirror | None,
     on_rows: Callable[[int], None],
+    made_by: Maker,
 ) -> list[ShardRecord]:
     """Make every shard that the folder does not hold yet.
 
     Args:
         recipe: what to make.
-        folder: the dataset folder; `hdf5/<name>`, `data/<name>` and `.partial` exist in it.
-        workers: processes; 1 works in this one.
+        folder: the dataset folder, absolute; `hdf5/<name>`, `data/<name>` and `.partial` exist in
+            it, and every worker sees it.
+        crew: who makes them.
         mirror: a second format to write on the way, or None.
         on_rows: told the number of rows of each shard as it is finished, or found finished; of
             each image if they are costly and made in this process.
+        made_by: what the images depend on besides the recipe.
 
     Returns:
         The records of all shards, in order.
 
     Raises:
-        OSError: if the disk is full; finished shards stay.
+        InputError: if a worker of a cluster does not see the folder, or is another maker.
+        OSError: if the disk is full or the workers are lost; finished shards stay.
     """
     records: dict[Shard, ShardRecord] = {}
     missing = []
@@ -104,7 +135,7 @@ def run(
         else:
             records[shard] = record
             on_rows(shard.rows)
-    for shard, record in _made(recipe, folder, missing, workers, mirror, on_rows):
+    for shard, record in _made(recipe, folder, missing, crew, mirror, on_rows, made_by):
         records[shard] = record
     return [records[shard] for shard in plan(recipe)]
 
@@ -113,24 +144,58 @@ def _made(
     recipe: Recipe,
     folder: Path,
     missing: list[Shard],
-    workers: int,
+    crew: Crew,
     mirror: Mirror | None,
     on_rows: Callable[[int], None],
+    made_by: Maker,
 ) -> Iterator[tuple[Shard, ShardRecord]]:
-    if workers == 1 or len(missing) < 2:
+    here = isinstance(crew, Here)
+    if here and (crew.size() == 1 or len(missing) < 2):
         costly = tasks.get(recipe.task).costly
         for shard in missing:
             yield make_shard(recipe, folder, shard, mirror, on_rows if costly else None)
             if not costly:
                 on_rows(shard.rows)
         return
-    from joblib import Parallel, delayed
-
-    pool = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered", batch_size=1)
-    jobs = (delayed(make_shard)(recipe, folder, shard, mirror) for shard in missing)
-    for shard, record in pool(jobs):
+    make = make_shard if here else partial(_make_afar, made_by)
+    for shard, record in crew.finished(make, ((recipe, folder, s, mirror) for s in missing)):
+        if not (folder / record.file.path).is_file():
+            raise _unseen(
+                folder, f"a worker says that it wrote {record.file.path}, which is not here"
+            )
         yield shard, record
         on_rows(shard.rows)
+
+
+def _make_afar(
+    made_by: Maker, recipe: Recipe, folder: Path, shard: Shard, mirror: Mirror | None
+) -> tuple[Shard, ShardRecord]:
+    """`make_shard` in a worker of a cluster, which may be unlike the machine that asks for it."""
+    where = f"the worker on {platform.node()!r}"
+    if not (folder / PARTIAL).is_dir():
+        raise _unseen(folder, f"{where} does not see {folder}")
+    found = maker(recipe)
+    if found.missing is not None:
+        raise InputError(f"{where} cannot make images of {recipe.task!r}: {found.missing}")
+    if found != made_by:
+        raise InputError(
+            f"{where} has {_words(found)}, another has {_words(made_by)}, so that images would "
+            "not be the same; give all workers the same"
+        )
+    return make_shard(recipe, folder, shard, mirror)
+
+
+def _unseen(folder: Path, what: str) -> InputError:
+    return InputError(
+        f"{what}; all workers need --out {folder} on a file system that they share with this "
+        "machine, at the same path"
+    )
+
+
+def _words(made_by: Maker) -> str:
+    """What a maker is, for a message."""
+    found = {"samediff-stimuli": made_by.release, **made_by.made_with}
+    return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
 def make_shard(
