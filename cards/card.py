@@ -1,4 +1,4 @@
-"""The dataset card: README.md of a dataset folder, made from its manifest and nothing else."""
+"""The dataset card: README.md of a dataset folder, made from its manifest and its validation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from samediff_stimuli import tasks
+from samediff_stimuli.cards import validated
 from samediff_stimuli.cards.citations import CITATIONS, REFERENCES
 from samediff_stimuli.cards.parquet import features
 from samediff_stimuli.manifest import Manifest, in_words
@@ -66,12 +67,17 @@ def command(recipe: Recipe) -> str:
     return " ".join(words)
 
 
-def card(manifest: Manifest, origin: Origin | None = None) -> str:
+def card(
+    manifest: Manifest,
+    origin: Origin | None = None,
+    validation: Mapping[str, Any] | None = None,
+) -> str:
     """The text of the card: YAML that `datasets` parses, then Markdown.
 
     Args:
         manifest: of the dataset; no more than that is needed if this package made the images.
         origin: of images that it did not make.
+        validation: the report in validation.json, if the dataset was validated.
     """
     recipe, origin = manifest.recipe, origin or Origin()
     task = tasks.get(recipe.task)
@@ -117,7 +123,7 @@ def card(manifest: Manifest, origin: Origin | None = None) -> str:
         "## Licence and citation",
         _rights(task, recipe) if task.source else _rights_of_others(origin),
     ]
-    return "\n\n".join(sections) + "\n"
+    return validated.with_section("\n\n".join(sections) + "\n", validation)
 
 
 def _recipe(manifest: Manifest) -> str:

@@ -12,10 +12,22 @@ from pathlib import Path
 
 import h5py
 
-from samediff_stimuli import codec, engine, manifest, preview, tasks
-from samediff_stimuli.cards import factors, folder
+from samediff_stimuli import codec, manifest, preview, tasks
+from samediff_stimuli.cards import factors, folder, validated
 from samediff_stimuli.cards.card import Origin, card
 from samediff_stimuli.cards.parquet import ParquetMirror
+from samediff_stimuli.engine import (
+    PARTIAL,
+    Maker,
+    Shard,
+    make_shard,
+    maker,
+    plan,
+    record_of,
+    run,
+    usual_workers,
+)
+from samediff_stimuli.engines import LOKY, Crew, Engine, opened
 from samediff_stimuli.manifest import Manifest, ShardRecord
 from samediff_stimuli.recipe import InputError, Recipe
 
@@ -29,50 +41,75 @@ def generate(
     overwrite: bool = False,
     on_rows: Callable[[int], None] = lambda rows: None,
     origin: Origin | None = None,
+    engine: Engine = LOKY,
 ) -> Manifest:
     """Make a dataset folder, or finish one that was interrupted.
 
     Args:
         recipe: what to make, from `make_recipe`.
         out: the folder; made if missing, finished if it holds this recipe's unfinished dataset.
-        workers: processes; when None, as many as make this set fastest.
+        workers: shards made at once; when None, all workers of the cluster at the engine's
+            address, else as many processes as make this set fastest.
         parquet: write the Parquet mirror that `load_dataset(out)` reads.
         overwrite: replace a dataset of another recipe.
         on_rows: told the number of rows of each shard as it is finished.
         origin: of images that this package did not make; card and origin are written anew even
             if the folder is finished.
+        engine: who makes the shards. Workers of a cluster must see the folder at the same path.
+            Local workers of Dask import the calling script, which so needs the usual
+            `if __name__ == "__main__"`.
 
     Returns:
         The manifest of the finished folder.
 
     Raises:
-        InputError: if the folder holds something else or cannot be written, or if what the images
-            are made from is not at hand; nothing is changed.
-        OSError: if the disk is full; finished shards stay, and the same call goes on from there.
+        InputError: if the folder holds something else or cannot be written, if what the images
+            are made from is not at hand, or if the engine cannot start; nothing is changed. Also
+            if a worker of a cluster does not see the folder, or would make other images.
+        OSError: if the disk is full or a cluster is lost; finished shards stay, and the same call
+            goes on from there.
     """
-    workers = engine.usual_workers(recipe) if workers is None else workers
-    if workers < 1:
-        raise InputError(f"workers {workers} is out of range; legal: 1 or more")
+    workers = _workers(recipe, workers, engine)
     out = Path(out)
     folder.check(out, recipe, parquet, overwrite)
     out = out.absolute()  # workers may have been started in another folder
     done = folder.complete(out, recipe, parquet)
     if done is not None and origin is None:
-        shutil.rmtree(out / engine.PARTIAL, ignore_errors=True)  # a run killed at its very end
+        shutil.rmtree(out / PARTIAL, ignore_errors=True)  # a run killed at its very end
         on_rows(sum(shard.rows for shard in done.shards))
         return done
-    reason = tasks.get(recipe.task).missing(recipe)
-    if reason is not None:
-        raise InputError(f"the images of {recipe.task!r} cannot be made: {reason}")
-    factors.check_lists(recipe)
-    made_with = dict(tasks.get(recipe.task).made_with(recipe))
-    folder.check_maker(out, recipe, parquet, made_with, overwrite)
-    folder.prepare(out, recipe, parquet, made_with)
-    mirror = ParquetMirror(tasks.get(recipe.task).columns(recipe)) if parquet else None
-    shards = engine.run(recipe, out, workers, mirror, on_rows)
-    made = _finish(out, recipe, tuple(shards), origin or Origin(), made_with)
-    shutil.rmtree(out / engine.PARTIAL)
+    with opened(engine, workers, tasks.get(recipe.task).costly) as crew:
+        made_by = _maker(recipe, crew)
+        factors.check_lists(recipe)
+        folder.check_maker(out, recipe, parquet, made_by.made_with, overwrite)
+        folder.prepare(out, recipe, parquet, made_by.made_with)
+        mirror = ParquetMirror(tasks.get(recipe.task).columns(recipe)) if parquet else None
+        shards = run(recipe, out, crew, mirror, on_rows, made_by)
+    made = _finish(out, recipe, tuple(shards), origin or Origin(), made_by.made_with)
+    shutil.rmtree(out / PARTIAL)
     return made
+
+
+def _workers(recipe: Recipe, workers: int | None, engine: Engine) -> int | None:
+    """How many shards to make at once; None for as many as a cluster elsewhere has workers."""
+    if workers is None:
+        return usual_workers(recipe) if engine.address is None else None
+    if workers < 1:
+        raise InputError(f"workers {workers} is out of range; legal: 1 or more")
+    return workers
+
+
+def _maker(recipe: Recipe, crew: Crew) -> Maker:
+    """What makes the images, asked where they are made: a cluster may have what is not here."""
+    found: Maker = crew.call(maker, recipe)
+    if found.missing is not None:
+        raise InputError(f"the images of {recipe.task!r} cannot be made: {found.missing}")
+    if found.release != version("samediff-stimuli"):
+        raise InputError(
+            f"the workers have samediff-stimuli {found.release}, this machine has "
+            f"{version('samediff-stimuli')}; install the same everywhere"
+        )
+    return found
 
 
 def _finish(
@@ -101,11 +138,14 @@ def _finish(
         made_with=made_with,
     )
     preview.save(preview.sheet_of_folder(out, bare), out / folder.PREVIEW)
-    manifest.write_atomically(out / folder.CARD, card(bare, origin))
+    report = validated.read(out, bare.digest())
+    manifest.write_atomically(out / folder.CARD, card(bare, origin, report))
     for name, text in origin.files.items():
         manifest.write_atomically(out / name, text)
-    names = (folder.CARD, folder.PREVIEW, *origin.files)
-    extras = tuple(engine.record_of(out, out / name) for name in names)
+    names = [folder.CARD, folder.PREVIEW, *origin.files]
+    if report is not None:  # files of a finished folder were lost and are made anew
+        names += [n for n in (validated.REPORT, validated.PICTURE) if (out / n).is_file()]
+    extras = tuple(record_of(out, out / name) for name in names)
     made = replace(bare, extras=extras)
     manifest.write(out, made)
     return made
@@ -113,8 +153,9 @@ def _finish(
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What making a dataset would take: files, bytes on disk, seconds on these workers."""
+    """What making a dataset would take: workers, files, bytes on disk, seconds on these workers."""
 
+    workers: int
     files: int
     n_bytes: int
     seconds: float
@@ -123,22 +164,36 @@ class Estimate:
 _SAMPLE, _FEW = 64, 1  # rows of each split that an estimate makes; of costly images
 
 
-def estimate(recipe: Recipe, workers: int, parquet: bool) -> Estimate:
-    """Make a few rows of each split in a temporary folder, and scale them up."""
+def estimate(recipe: Recipe, workers: int | None, parquet: bool, engine: Engine = LOKY) -> Estimate:
+    """Make a few rows of each split in a temporary folder here, and scale them up.
+
+    Args:
+        recipe: what would be made.
+        workers: as for `generate`; a cluster elsewhere is only asked how many it has.
+        parquet: count the mirror too.
+        engine: as for `generate`.
+
+    Raises:
+        InputError: if the cluster cannot be asked, or if what images are made from is not here.
+    """
+    workers = _workers(recipe, workers, engine)
+    if workers is None:
+        with opened(engine, None, tasks.get(recipe.task).costly) as crew:
+            workers = crew.size()
     task = tasks.get(recipe.task)
     mirror = ParquetMirror(task.columns(recipe)) if parquet else None
-    shards, name = engine.plan(recipe), task.name_of(recipe)
+    shards, name = plan(recipe), task.name_of(recipe)
     lists = len(set(task.splits(recipe)) - set(task.stored_splits(recipe)))
     n_bytes = seconds = 0.0
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
-        for inner in (engine.PARTIAL, f"hdf5/{name}", f"data/{name}"):
+        for inner in (PARTIAL, f"hdf5/{name}", f"data/{name}"):
             (scratch / inner).mkdir(parents=True)
 
         def make(split: tasks.Split) -> ShardRecord:
             rows = min(split.rows, _FEW if task.costly else _SAMPLE)
-            shard = engine.Shard(split=split.name, number=0, count=1, start=0, rows=rows)
-            return engine.make_shard(recipe, scratch, shard, mirror)[1]
+            shard = Shard(split=split.name, number=0, count=1, start=0, rows=rows)
+            return make_shard(recipe, scratch, shard, mirror)[1]
 
         make(task.stored_splits(recipe)[0])  # pays for the imports
         for split in task.stored_splits(recipe):
@@ -148,8 +203,10 @@ def estimate(recipe: Recipe, workers: int, parquet: bool) -> Estimate:
             seconds += (time.perf_counter() - began) * share
             n_bytes += record.file.n_bytes * share
             n_bytes += record.mirror.n_bytes * share if record.mirror else 0
+    alone = task.costly and engine.address is None  # processes of one machine share processors
     return Estimate(
+        workers=workers,
         files=len(shards) * (2 if parquet else 1) + lists + 3,
         n_bytes=round(n_bytes),
-        seconds=seconds if task.costly else seconds / min(workers, len(shards)),
+        seconds=seconds if alone else seconds / min(workers, len(shards)),
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from samediff_stimuli import engine, kept, manifest, tasks
+from samediff_stimuli.cards import validated
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.shards import DamagedError
@@ -22,7 +23,10 @@ CARD = "README.md"
 PREVIEW = "preview.png"
 PROVENANCE = "provenance.csv"  # of imported images: which row is which file
 RECIPE = f"{engine.PARTIAL}/recipe.json"
-_OUR_FILES = (manifest.NAME, CARD, PREVIEW, PROVENANCE)  # manifest first: removed first
+_OUR_FILES = (
+    *(manifest.NAME, CARD, PREVIEW, PROVENANCE),  # manifest first: removed first
+    *(validated.REPORT, validated.PICTURE),
+)
 
 
 def complete(out: Path, recipe: Recipe, parquet: bool) -> Manifest | None:

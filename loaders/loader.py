@@ -27,17 +27,30 @@ class ShuffledBatches(Sampler[list[int]]):
         shuffle: False for the order on disk.
         seed: of the shuffle.
         drop_last: leave out a last, smaller batch.
+        rank: of this process among those that share each batch.
+        world: number of such processes; each takes every world-th row of each batch.
 
     Raises:
-        InputError: if batch_size is below 1.
+        InputError: if batch_size is below 1, or there is no such rank.
     """
 
-    def __init__(self, n: int, batch_size: int, shuffle: bool, seed: int, drop_last: bool) -> None:
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        drop_last: bool,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         """Start at epoch 0."""
         if batch_size < 1:
             raise InputError(f"batch_size {batch_size} is out of range; legal: 1 or more")
+        if not 0 <= rank < world:
+            raise InputError(f"rank {rank} is out of range; legal: 0 .. {world - 1}")
         self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
-        self.drop_last = drop_last
+        self.drop_last, self.rank, self.world = drop_last, rank, world
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -56,7 +69,8 @@ class ShuffledBatches(Sampler[list[int]]):
             key = rng.stream_key("shuffle", self.seed, epoch)
             order = rng.order(rng.blocks(key, 0, -(-self.n // 4)).reshape(-1)[: self.n])
         for batch in range(len(self)):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+            rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield rows[self.rank :: self.world].tolist()
 
 
 class _Batches(Dataset[Batch]):
@@ -113,6 +127,8 @@ def make_loader(
     num_workers: int = 0,
     pin_memory: bool = False,
     multiprocessing_context: str | None = None,
+    rank: int = 0,
+    world: int = 1,
 ) -> BatchLoader | DataLoader[Any]:
     """A loader that reads whole batches.
 
@@ -128,15 +144,17 @@ def make_loader(
         num_workers: worker processes, of a torch DataLoader; 0 for threads.
         pin_memory: put batches in page-locked memory, for copies to a GPU.
         multiprocessing_context: "fork", "spawn" or "forkserver"; the platform's when None.
+        rank: of this process among those that share each batch, as in distributed training.
+        world: number of such processes: each reads every world-th row of each batch.
 
     Returns:
         An iterable, with a length, of what `dataset.batch` returns; `loader.sampler.set_epoch(e)`
         sets the epoch of the next pass.
 
     Raises:
-        InputError: if batch_size is below 1.
+        InputError: if batch_size is below 1, or there is no such rank.
     """
-    sampler = ShuffledBatches(len(dataset), batch_size, shuffle, seed, drop_last)
+    sampler = ShuffledBatches(len(dataset), batch_size, shuffle, seed, drop_last, rank, world)
     if num_workers == 0:
         return BatchLoader(dataset, sampler, available_workers(), pin_memory)
     return DataLoader(

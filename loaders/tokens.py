@@ -52,3 +52,21 @@ def background_token_mask(coverage: Tensor, n_prefix_tokens: int = 0) -> Tensor:
     """(n, n_prefix_tokens + n_patches) bool: patch tokens that no object touches."""
     free = ~(coverage > 0).any(dim=1)
     return torch.nn.functional.pad(free, (n_prefix_tokens, 0), value=False)
+
+
+def box_token_mask(corner: Tensor, span: int, side: int, n_prefix_tokens: int = 0) -> Tensor:
+    """Which tokens lie in each object's box, where boxes are squares of whole patches.
+
+    Args:
+        corner: (n, k, 2) int64 row and column of the patch at the top left of each box.
+        span: side of the boxes, in patches.
+        side: side of the image, in patches.
+        n_prefix_tokens: class and register tokens before the first patch; they belong to none.
+
+    Returns:
+        (n, k, n_prefix_tokens + side * side) bool, on the device of `corner`.
+    """
+    at = torch.arange(side, device=corner.device)
+    inside = (at >= corner[..., None]) & (at < corner[..., None] + span)  # (n, k, 2, side)
+    mask = (inside[..., 0, :, None] & inside[..., 1, None, :]).flatten(2)
+    return torch.nn.functional.pad(mask, (n_prefix_tokens, 0), value=False)

@@ -98,6 +98,7 @@ def build(
     image_size: int = 224,
     seed: int = 0,
     probe: bool = False,
+    filled: bool = True,
 ) -> Classifier:
     """A backbone of the table as a two-logit classifier.
 
@@ -116,6 +117,7 @@ def build(
         image_size: image side in pixels.
         seed: of the weights that are not pretrained; the global generator is left alone.
         probe: whether to freeze the body and train the head alone.
+        filled: False leaves the source's weights out: those of a checkpoint follow.
 
     Raises:
         InputError: unknown name or source, a source that this backbone has not, weights that
@@ -140,7 +142,8 @@ def build(
     mean, std = backbone.mean, backbone.std
     if tag is not None:
         mean, std = body.pretrained_cfg["mean"], body.pretrained_cfg["std"]
-        _fill(timm, body, tag, weights)
+        if filled:
+            _fill(timm, body, tag, weights)
     return Classifier(
         body,
         head,

@@ -51,6 +51,7 @@ class Classifier(nn.Module):
         n_heads: heads of each block; 0 if the network shows no tokens.
         image_size: image side in pixels.
         probe: whether the body is frozen.
+        mean_too: whether the head reads the mean patch token beside the class token.
     """
 
     _shift: Tensor
@@ -70,7 +71,7 @@ class Classifier(nn.Module):
         """Keep the parts; freeze the body if it is only probed."""
         super().__init__()
         self.body, self.head = body, head
-        self.image_size, self.probe, self._mean_too = image_size, probe, mean_too
+        self.image_size, self.probe, self.mean_too = image_size, probe, mean_too
         self.patch_size = patch_size_of(body)
         self.n_prefix_tokens = int(getattr(body, "num_prefix_tokens", 0))
         shown = _shows_tokens(body)
@@ -153,7 +154,7 @@ class Classifier(nn.Module):
 
     def _pool(self, features: Tensor) -> Tensor:
         """(n, width) float: what the head reads."""
-        if self._mean_too:
+        if self.mean_too:
             patches = features[:, self.n_prefix_tokens :]
             return torch.cat([features[:, 0], patches.mean(dim=1)], dim=1)
         pooled: Tensor = self.body.forward_head(features, pre_logits=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from samediff_stimuli.markdown import markdown_table
 from samediff_stimuli.models import metrics
 from samediff_stimuli.models.metrics import Estimate, Metrics, measure
 from samediff_stimuli.models.predictions import Answerer, Predictions, predict
-from samediff_stimuli.models.train import ANSWERS
 from samediff_stimuli.models.trials import (
     Agreement,
     Trial,
@@ -27,6 +26,7 @@ from samediff_stimuli.models.trials import (
     read_trial_table,
     trial_table,
 )
+from samediff_stimuli.models.zoo import ANSWERS
 from samediff_stimuli.recipe import InputError
 
 __all__ = [
@@ -103,28 +103,28 @@ class Report:
         }
 
     def markdown(self) -> str:
-        """Two tables: every split, and the classes of its label and conditions."""
+        """A table of every split, and one of the classes of the label and of each condition."""
         lines = [
-            f"Answers of {self.model}; in per cent, with 95 % intervals: Wilson's for shares, of "
+            f"Answers of {self.model}, in per cent, with 95 % intervals: Wilson's for shares, of "
             f"{self.draws} draws of matched groups for balanced accuracy and ROC AUC.",
             "",
         ]
-        heads = ["dataset", "split", "n", *_HEADS]
         rows = [[s.dataset, s.split, *_cells(s.overall)] for s in self.splits]
-        lines.append(markdown_table(heads, rows))
+        lines.append(_without_empty(["dataset", "split", "n", *_HEADS], rows))
         for split in self.splits:
             if split.answers != split.labels:
                 lines += ["", _UNJUDGED.format(split.dataset, split.split)]
-        heads = ["dataset", "split", "column", "class", "n", *_HEADS]
-        rows = [
-            [split.dataset, split.split, column, name, *_cells(found)]
-            for split in self.splits
-            for column, classes in split.by.items()
-            if len(classes) <= MAX_CLASSES
-            for name, found in classes.items()
-        ]
-        lines += ["", "By class; the accuracy of a label's class is its recall.", ""]
-        return "\n".join([*lines, markdown_table(heads, rows), ""])
+        kinds: dict[tuple[str, bool, tuple[str, ...]], list[SplitReport]] = {}
+        for split in self.splits:
+            for column, classes in split.by.items():
+                if len(classes) <= MAX_CLASSES:
+                    key = column, split.answers == split.labels, tuple(classes)
+                    kinds.setdefault(key, []).append(split)
+        for (column, judged, _), splits in kinds.items():
+            what = "Accuracy" if judged else 'Share of "same" answers'
+            recall = ", which is the recall of each" if column == "label" and judged else ""
+            lines += ["", f"{what} by {column}{recall}:", "", _classes(column, splits)]
+        return "\n".join([*lines, ""])
 
 
 _HEADS = ("accuracy", "balanced accuracy", "ROC AUC", 'answered "same"')
@@ -132,6 +132,36 @@ _UNJUDGED = (
     "{}/{} has labels other than what the model answers: no answer is right or wrong there, and "
     'the share of "same" answers to each label is what counts.'
 )
+_ACROSS = 6  # classes that stand side by side
+
+
+def _classes(column: str, splits: Sequence[SplitReport]) -> str:
+    """A table of the classes of a column: beside each other where they are few and a share is all.
+
+    Args:
+        column: its name.
+        splits: that have the same classes of it, all judged or all not.
+    """
+    found = [(split, name, m) for split in splits for name, m in split.by[column].items()]
+    names = list(splits[0].by[column])
+    if len(names) <= _ACROSS and all(m.balanced_accuracy is None for _, _, m in found):
+        rows = [
+            [
+                s.dataset,
+                s.split,
+                *(_percent(m.accuracy or m.said_same) for m in s.by[column].values()),
+            ]
+            for s in splits
+        ]
+        return markdown_table(["dataset", "split", *names], rows)
+    rows = [[split.dataset, split.split, name, *_cells(m)] for split, name, m in found]
+    return _without_empty(["dataset", "split", column, "n", *_HEADS], rows)
+
+
+def _without_empty(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table without the columns in which all cells are empty."""
+    keep = [k for k in range(len(heads)) if any(row[k] for row in rows)]
+    return markdown_table([heads[k] for k in keep], [[row[k] for k in keep] for row in rows])
 
 
 def evaluate(
@@ -146,7 +176,9 @@ def evaluate(
     digests: Mapping[str, str] | None = None,
     draws: int = metrics.DRAWS,
     seed: int = 0,
+    skip: Collection[tuple[str, str]] = (),
     tell: Callable[[str], None] = lambda line: None,
+    on_rows: Callable[[int], None] = lambda rows: None,
 ) -> Report:
     """Ask a model about every stimulus of some dataset folders.
 
@@ -161,17 +193,18 @@ def evaluate(
         digests: dataset name -> the digest, or its first digits, that the dataset must have.
         draws: of the bootstrap.
         seed: of the draws.
+        skip: (content digest, split name) of what is left out: what the model was fitted on.
         tell: given a line for each split.
+        on_rows: told the number of images of each batch that is answered.
 
     Raises:
-        InputError: no folder, no dataset, one given twice or with another digest, no such split, or
-            what `predict` refuses; before any image is read but for the last.
+        InputError: what `choose` or `predict` refuse.
     """
     if draws < 1:
         raise InputError(f"draws {draws} is out of range; legal: 1 or more")
     found: list[SplitReport] = []
     made: list[Predictions] = []
-    for folder, name in list(_chosen([Path(f) for f in folders], splits, digests or {})):
+    for folder, name in choose(folders, splits, digests=digests, skip=skip):
         predictions = predict(
             answerer,
             StimulusDataset(folder, name),
@@ -179,6 +212,7 @@ def evaluate(
             device=device,
             answers=answers,
             model=model,
+            on_rows=on_rows,
         )
         made.append(predictions)
         found.append(judge(predictions, draws=draws, seed=seed))
@@ -223,30 +257,53 @@ def judge(predictions: Predictions, *, draws: int = metrics.DRAWS, seed: int = 0
     )
 
 
-def _chosen(
-    folders: Sequence[Path], splits: Sequence[str] | None, digests: Mapping[str, str]
-) -> Iterator[tuple[Path, str]]:
-    """Every folder and split to look at, checked.
+def choose(
+    folders: Sequence[Path | str],
+    splits: Sequence[str] | None = None,
+    *,
+    digests: Mapping[str, str] | None = None,
+    skip: Collection[tuple[str, str]] = (),
+) -> list[tuple[Path, str]]:
+    """Every folder and split to ask about, in order.
+
+    Args:
+        folders: see `evaluate`.
+        splits: see `evaluate`.
+        digests: see `evaluate`.
+        skip: see `evaluate`.
 
     Raises:
-        InputError: see `evaluate`.
+        InputError: no folder, no dataset, a grid of factors, one dataset given twice or with
+            another digest, no such split, or nothing left of a folder.
     """
     if not folders:
         raise InputError("no folder given; give at least one dataset folder")
     seen: dict[str, Path] = {}
-    for folder in folders:
+    known: dict[str, None] = {}
+    found: list[tuple[Path, str]] = []
+    for folder in map(Path, folders):
         manifest = load(folder)
-        digest = manifest.digest()
+        task, digest = tasks.get(manifest.recipe.task), manifest.digest()
+        if task.space(manifest.recipe) is not None:
+            raise InputError(f"{folder} is a grid of factors; use 'samediff-stimuli train' on it")
         if digest in seen:
             raise InputError(f"{folder} and {seen[digest]} are one dataset; give it once")
         seen[digest] = folder
-        _check_digest(manifest, folder, digests)
-        names = [split.name for split in tasks.get(manifest.recipe.task).splits(manifest.recipe)]
-        chosen = names if splits is None else [name for name in names if name in splits]
-        if not chosen:
-            asked = ", ".join(splits or ())
-            raise InputError(f"{folder} has no split {asked}; it has {', '.join(names)}")
-        yield from ((folder, name) for name in chosen)
+        _check_digest(manifest, folder, digests or {})
+        names = [split.name for split in task.splits(manifest.recipe)]
+        known |= dict.fromkeys(names)
+        asked = [name for name in names if splits is None or name in splits]
+        if not asked:
+            wanted = ", ".join(splits or ())
+            raise InputError(f"{folder} has no split {wanted}; it has {', '.join(names)}")
+        left = [(folder, name) for name in asked if (digest, name) not in skip]
+        if not left:
+            raise InputError(f"the model was fitted on {asked[0]} of {folder}; test it on another")
+        found += left
+    for name in splits or ():
+        if name not in known:
+            raise InputError(f"unknown split {name!r}; known: {', '.join(known)}")
+    return found
 
 
 def _check_digest(manifest: Manifest, folder: Path, digests: Mapping[str, str]) -> None:

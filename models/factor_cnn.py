@@ -27,7 +27,7 @@ from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import write_atomically
 from samediff_stimuli.models import factor_report
 from samediff_stimuli.models.factors import Evaluation, FactorData, evaluate, sample
-from samediff_stimuli.models.train import pick_device
+from samediff_stimuli.models.train_config import pick_device
 from samediff_stimuli.recipe import InputError
 
 SIDE = 64  # pixels; the last convolution then covers all that is left

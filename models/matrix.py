@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from lightning_fabric import Fabric
+from torch import nn
 
 from samediff_stimuli import tasks
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import Manifest, load, write_atomically
-from samediff_stimuli.models import train as training
+from samediff_stimuli.models import checkpoints, fitting, zoo
 from samediff_stimuli.models.cells import Cell, MatrixResult
-from samediff_stimuli.models.pairs import PairNet
-from samediff_stimuli.models.train import ANSWERS, TrainConfig
+from samediff_stimuli.models.objective import Objective
+from samediff_stimuli.models.train import TrainConfig, progress_line
+from samediff_stimuli.models.train_config import make_fabric
+from samediff_stimuli.models.zoo import ANSWERS, Architecture
 from samediff_stimuli.recipe import InputError
 
 MAX_LABELS = 16  # of a test set whose labels are not different and same
@@ -85,10 +88,9 @@ def matrix(
     for name, value in (("images", images), ("test_images", test_images), ("seeds", seeds)):
         if value < 1:
             raise InputError(f"{name} {value} is out of range; legal: 1 or more")
-    training.check_lr(config)
-    device = training.pick_device(config.device)
+    fabric = make_fabric(config)
     sources = _sources([Path(folder) for folder in folders])
-    window = max(training.window_of(source.manifest.recipe) for source in sources)
+    window = max(zoo.window_of(source.manifest.recipe) for source in sources)
     plan = _Plan(config=config, images=images, test_images=test_images, window=window)
     trained = [source for source in sources if source.trainable]
     for source in trained:
@@ -100,7 +102,7 @@ def matrix(
     cells: list[Cell] = []
     fresh = 0
     for source in trained:
-        rows = [_Row(out, source, plan.seeded(config.seed + i), device) for i in range(seeds)]
+        rows = [_Row(out, source, plan.seeded(config.seed + i), fabric) for i in range(seeds)]
         fresh += sum(row.train(tell) for row in rows)
         for test in sources:
             for split in test.tests:
@@ -178,8 +180,8 @@ def _source(folder: Path, name: str) -> _Source:
             f"{folder} is a grid of factors, with nothing to answer same or different to; use "
             "'samediff-stimuli train'"
         )
-    training.window_of(manifest.recipe)
-    names = training.label_names(manifest.recipe)
+    zoo.window_of(manifest.recipe)
+    names = zoo.label_names(manifest.recipe)
     if len(names) > MAX_LABELS:
         raise InputError(f"{folder} has {len(names)} labels; legal: 2 .. {MAX_LABELS}")
     splits = [split.name for split in tasks.get(manifest.recipe.task).splits(manifest.recipe)]
@@ -232,11 +234,11 @@ class _Row:
         out: run folder.
         source: what it is trained on.
         plan: how; its config has the model's seed.
-        device: where.
+        fabric: where.
     """
 
-    def __init__(self, out: Path, source: _Source, plan: _Plan, device: torch.device) -> None:
-        self.source, self.plan, self.device = source, plan, device
+    def __init__(self, out: Path, source: _Source, plan: _Plan, fabric: Fabric) -> None:
+        self.source, self.plan, self.fabric = source, plan, fabric
         identity = {"digest": source.digest, "plan": dataclasses.asdict(plan)}
         text = json.dumps(identity, sort_keys=True)
         key = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -244,7 +246,8 @@ class _Row:
         self._weights = out / _MODELS / f"{stem}.pt"
         self._report = out / _MODELS / f"{stem}.json"
         self._known: dict[str, Any] = {**identity, "name": source.name, "tests": {}}
-        self._model: PairNet | None = None
+        self._what = Architecture(kind="pair", arguments={"window": plan.window})
+        self._model: nn.Module | None = None
 
     def train(self, tell: Tell) -> bool:
         """Train unless finished; whether it was trained now."""
@@ -258,15 +261,16 @@ class _Row:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             pass
         self._report.unlink(missing_ok=True)  # its weights are gone
-        model, config, folder = self._new(), self.plan.config, self.source.folder
+        config, folder = self.plan.config, self.source.folder
+        model = zoo.assemble(self._what, config.seed)
         shown = FirstRows(folder, "train", self.plan.images)
         held_out = FirstRows(folder, "validation", self.plan.test_images)
-        best = -1.0
-        for line in training.fit(model, shown, held_out, config, self.device):
-            tell(f"{who}: {training.progress_line(line, config)}")
+        best, plain = -1.0, dataclasses.asdict(config)
+        for line, _ in fitting.fit(Objective(model), shown, held_out, config, self.fabric):
+            tell(f"{who}: {progress_line(line, config)}")
             if line["validation"] > best:
-                best = line["validation"]
-                training.save(self._weights, model, config, self.source.manifest)
+                best, weights = line["validation"], model.state_dict()
+                checkpoints.save(self._weights, weights, self._what, plain, self.source.manifest)
         self._known["validation"] = best
         self._save()
         return True
@@ -276,12 +280,10 @@ class _Row:
         key = f"{test.digest}/{split}/{self.plan.test_images}"
         if key not in self._known["tests"]:
             if self._model is None:
-                state = torch.load(self._weights, map_location=self.device, weights_only=True)
-                self._model = self._new()
-                self._model.load_state_dict(state["weights"])
+                self._model = checkpoints.load(self._weights).model.to(self.fabric.device)
             rows = FirstRows(test.folder, split, self.plan.test_images)
-            given, labels = training.answers(self._model, rows, self.device)
-            names = training.label_names(test.manifest.recipe)
+            given, labels = fitting.answers(self._model, rows, self.fabric.device)
+            names = zoo.label_names(test.manifest.recipe)
             if names == ANSWERS:
                 found = {"": [len(labels), (given == labels).double().mean().item()]}
             else:
@@ -291,12 +293,6 @@ class _Row:
             self._save()
         shares: dict[str, list[float]] = self._known["tests"][key]
         return shares
-
-    def _new(self) -> PairNet:
-        """The model before training."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.plan.config.seed)
-            return PairNet(window=self.plan.window).to(self.device)
 
     def _save(self) -> None:
         write_atomically(self._report, json.dumps(self._known, indent=1) + "\n")

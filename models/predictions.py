@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from samediff_stimuli import tasks
+from samediff_stimuli import rng, tasks
 from samediff_stimuli.loaders import StimulusDataset, make_loader
-from samediff_stimuli.models.train import ANSWERS
+from samediff_stimuli.models.zoo import ANSWERS
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.table import Column
 
@@ -85,6 +85,27 @@ def condition_columns(dataset: StimulusDataset) -> tuple[Column, ...]:
     return tuple(column for column in found if column.name != dataset.label)
 
 
+def some_rows(dataset: StimulusDataset, rows: int, key: int) -> Ints:
+    """(m,) int64 row numbers, in order, of random whole matched groups: as many as fit.
+
+    Args:
+        dataset: a split of a dataset folder.
+        rows: the most that m may be.
+        key: of `rng.stream_key`.
+    """
+    table = dataset.table
+    group = table[GROUP] if GROUP in table else np.arange(table.n_rows)
+    return some_groups(group.astype(np.int64), rows, key)
+
+
+def some_groups(group: Ints, rows: int, key: int) -> Ints:
+    """Row numbers, in order, of as many random whole groups as make no more than that many rows."""
+    groups, number, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    order = rng.order(rng.mix(key, groups))
+    fits = np.cumsum(sizes[order]) <= rows
+    return np.flatnonzero(np.isin(number, order[fits]))
+
+
 def predict(
     answerer: Answerer,
     dataset: StimulusDataset,
@@ -93,6 +114,7 @@ def predict(
     device: torch.device | str = "cpu",
     answers: Sequence[str] | None = None,
     model: str = "model",
+    on_rows: Callable[[int], None] = lambda rows: None,
 ) -> Predictions:
     """A model's answers to a split.
 
@@ -107,6 +129,7 @@ def predict(
         answers: names of the k answers; when None they are the labels, or different and same if
             there are two scores and other labels.
         model: name that the answers go by.
+        on_rows: told the number of images of each batch that is answered.
 
     Raises:
         InputError: an empty split, a grid of factors, or answers that are none.
@@ -119,7 +142,10 @@ def predict(
         raise InputError(f"{name} is empty: there is nothing to answer; give a split with images")
     table, columns = dataset.table, condition_columns(dataset)
     labels = task.label_column(dataset.recipe).names
-    given = [_checked(part, m, name) for part, m in _batches(answerer, dataset, batch_size, device)]
+    given = []
+    for part, m in _batches(answerer, dataset, batch_size, device):
+        given.append(_checked(part, m, name))
+        on_rows(m)
     names, scores = _scores(torch.cat(given), labels, answers, name)
 
     def column(column: str) -> Ints:

@@ -54,7 +54,10 @@ _COLORS_ALONE = (
     "(5/6 on discrimination: all same pairs share it, and a third of the different ones; 13/18 on "
     "rmts)."
 )
-_ONE_INK = "1/2: objects are drawn in one colour, those of a pair with equally long lines."
+_EDGES = (
+    "1: objects have one colour, but the edges of their lines have shades, more or fewer of each "
+    "by object; two objects alike have twice the same, which tells without a look at form."
+)
 _ONE_HISTOGRAM = "1/2: the histograms of all objects are equal."
 _UNKNOWN = "Nothing is known of it beforehand: it should be at chance."
 
@@ -78,7 +81,7 @@ def ceilings(recipe: Recipe, table: Table, label: Ints, objects: int) -> dict[st
     found |= {name: Ceiling(value=1.0, why=why) for name, why in _WHOLE.items()}
     options = recipe.options
     if recipe.task in _LINES:
-        found[COLORS] = Ceiling(value=0.5, why=_ONE_INK)
+        found[COLORS] = Ceiling(value=1.0, why=_EDGES)
     elif isinstance(options, ShapesOptions) and not APPEARANCES[options.appearance][0]:
         found[COLORS] = Ceiling(value=0.5, why=_ONE_HISTOGRAM)
     elif "color" in table:

@@ -100,10 +100,20 @@ def _ink(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def _shrunk(images: Tensor, side: int) -> Features:
-    """(n, c * side * side) float32 in [0, 1]: the mean of each cell."""
-    small = functional.adaptive_avg_pool2d(images.float() / WHITE, side)
-    flat: Features = small.flatten(1).numpy()
-    return flat
+    """(n, c * side * side) float32 in [0, 1]: the mean of each cell of (n, c, h, w) uint8 images.
+
+    Cells overlap by a pixel where the sides are no multiples of theirs.
+    """
+    n, _, height, width = images.shape
+    if height % side or width % side:
+        small = functional.adaptive_avg_pool2d(images.float() / WHITE, side)
+        flat: Features = small.flatten(1).numpy()
+        return flat
+    # In whole numbers, rows first: ten times as fast as floats of every pixel.
+    tall, wide = height // side, width // side
+    rows = images.numpy().reshape(-1, tall, width).sum(axis=1, dtype=np.uint32)
+    cells = rows.reshape(n, -1, wide).sum(axis=2, dtype=np.uint32)
+    return np.asarray(cells / (tall * wide * WHITE), dtype=np.float32)
 
 
 def colors(image: NDArray[np.uint8], shades: int) -> Features:

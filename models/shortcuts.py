@@ -22,7 +22,7 @@ from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import Manifest, load
 from samediff_stimuli.markdown import markdown_table
 from samediff_stimuli.models import shortcut_views
-from samediff_stimuli.models.predictions import GROUP, Ints
+from samediff_stimuli.models.predictions import GROUP, Ints, some_rows
 from samediff_stimuli.models.ridge import Readout, fit
 from samediff_stimuli.models.shortcut_ceilings import Ceiling, ceilings
 from samediff_stimuli.models.shortcut_views import VIEWS, Features
@@ -129,12 +129,15 @@ class ShortcutReport:
             cells = [by_key[view.name, *head] for head in heads]
             shown = [f"{100 * s.accuracy:.1f} (to {100 * s.bound:.1f})" for s in cells]
             marked = zip(cells, shown, strict=True)
-            rows.append([view.name, *(f"**{text}**" if s.tells else text for s, text in marked)])
+            told = [f"**{text}**" if s.tells else text for s, text in marked]
+            rows.append([view.name, _levels(cells), *told])
+        beyond = len(self.problems())
         lines = [
-            f"{self.name}: linear readouts fitted on up to {self.rows:,} stimuli of {self.fitted}; "
-            "accuracy in per cent, labels weighing alike, and in brackets its bound: ceiling, or "
-            f"chance, and {BOUND:.0f} standard errors. {len(self.problems())} beyond it.",
-            *("", markdown_table(["view", *names], rows), ""),
+            f"{self.name}: what observers reach that cannot compare objects. Linear readouts, "
+            f"fitted on up to {self.rows:,} stimuli of {self.fitted}; accuracy in per cent, labels "
+            "weighing alike; in brackets its bound: ceiling (chance, where theory gives none) and "
+            f"{BOUND:.0f} standard errors. {beyond or 'None'} of {len(self.found)} beyond it.",
+            *("", markdown_table(["view", "ceiling", *names], rows), ""),
         ]
         for view in views:
             known = {s.ceiling.why: s.target for s in self.found if s.view == view.name}
@@ -142,6 +145,13 @@ class ShortcutReport:
                 of = f" ({target})" if len(known) > 1 else ""
                 lines.append(f"- **{view.name}**{of} sees {view.sees}. {why}")
         return "\n".join([*lines, ""])
+
+
+def _levels(cells: list[Shortcut]) -> str:
+    """The ceilings of a view, in per cent: one, or the least and the largest."""
+    known = sorted(s.ceiling.value for s in cells if s.ceiling.value is not None)
+    shown = dict.fromkeys(f"{100 * value:.1f}" for value in (known[:1] + known[-1:]))
+    return " to ".join(shown) or "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +171,7 @@ def shortcuts(
     rows: int = 4000,
     seed: int = 0,
     on_done: Callable[[str], None] = lambda split: None,
+    on_rows: Callable[[int], None] = lambda rows: None,
 ) -> ShortcutReport:
     """Fit and score a readout of every view.
 
@@ -173,9 +184,11 @@ def shortcuts(
         rows: stimuli of each split to look at, in whole matched groups.
         seed: of their choice and of the folds.
         on_done: told the name of each split that is done.
+        on_rows: told the number of images of each batch that is looked at.
 
     Raises:
-        InputError: no dataset, a grid of factors, too few rows or groups.
+        InputError: no dataset, a grid of factors, no label of two classes, too few rows or groups,
+            or rows of one label alone to fit on.
         DamagedError: if the dataset is damaged.
     """
     folder = Path(folder)
@@ -185,9 +198,16 @@ def shortcuts(
     task = tasks.get(manifest.recipe.task)
     if task.space(manifest.recipe) is not None:
         raise InputError(f"{folder} is a grid of factors, which an image is to tell: no shortcuts")
-    names = [split.name for split in task.splits(manifest.recipe)]
+    if not targets(manifest):
+        label = task.label_column(manifest.recipe)
+        raise InputError(
+            f"{folder} has {len(label.names)} classes of {label.name}, {label.names[0]} .. "
+            f"{label.names[-1]}; shortcuts are those to a label of two"
+        )
+    names = [split.name for split in task.splits(manifest.recipe) if split.rows]
     fitted = _TRAIN if _TRAIN in names else names[0]
-    known = _look(folder, fitted, rows, seed)
+    known = _look(folder, fitted, rows, seed, on_rows)
+    _check_fit(known)
     found: list[Shortcut] = []
     if fitted != _TRAIN or len(names) == 1:
         for view in known.features:
@@ -197,7 +217,7 @@ def shortcuts(
     for name in names:
         if name == fitted:
             continue
-        other = _look(folder, name, rows, seed)
+        other = _look(folder, name, rows, seed, on_rows)
         for view, readout in readouts.items():
             found += _scores(view, other, fitted, readout.answers(other.features[view]))
         on_done(name)
@@ -212,21 +232,44 @@ def shortcuts(
 
 
 def targets(manifest: Manifest) -> tuple[Column, ...]:
-    """What is to be told: the label, or the columns of two classes if it has more."""
+    """What is to be told: the label if it has two classes, else the columns that do."""
     task = tasks.get(manifest.recipe.task)
     label = task.label_column(manifest.recipe)
     columns = task.columns(manifest.recipe)
-    bits = tuple(c for c in columns if len(c.names) == 2 and c.shape == ())
-    return (label,) if len(label.names) == 2 or not bits else bits
+    if len(label.names) == 2:
+        return (label,)
+    return tuple(c for c in columns if len(c.names) == 2 and c.shape == ())
 
 
-def _look(folder: Path, split: str, rows: int, seed: int) -> _Seen:
-    """Look at some stimuli of a split."""
+def _check_fit(seen: _Seen) -> None:
+    """Refuse what no readout can be fitted on.
+
+    Raises:
+        InputError: too few rows, or a column of one class alone.
+    """
+    if len(seen.units) < FEWEST:
+        raise InputError(
+            f"{len(seen.units)} stimuli of {seen.split} to fit on are too few; legal: {FEWEST} or "
+            "more"
+        )
+    for name, label in seen.labels.items():
+        if len(np.unique(label)) < 2:
+            raise InputError(f"all stimuli of {seen.split} have one {name}: nothing is to be told")
+
+
+def _look(folder: Path, split: str, rows: int, seed: int, on_rows: Callable[[int], None]) -> _Seen:
+    """Look at some stimuli of a split.
+
+    Raises:
+        InputError: if there are none.
+    """
     dataset = StimulusDataset(folder, split)
-    table = dataset.table
-    group = table[GROUP] if GROUP in table else np.arange(table.n_rows)
-    chosen = _some(group.astype(np.int64), rows, rng.stream_key("shortcuts", seed, split))
-    table = table.rows(chosen)
+    chosen = some_rows(dataset, rows, rng.stream_key("shortcuts", seed, split))
+    if not len(chosen):
+        raise InputError(
+            f"no matched group of {split} has as few as {rows} stimuli; give more rows"
+        )
+    table = dataset.table.rows(chosen)
     k = table["box"].shape[1] if "box" in table else 0
     objects = k - int(getattr(dataset.recipe.options, "distractors", 0))
     parts = []
@@ -234,26 +277,20 @@ def _look(folder: Path, split: str, rows: int, seed: int) -> _Seen:
         batch = dataset.batch(chosen[first : first + _BATCH].tolist())
         images = batch["image"] if isinstance(batch, dict) else batch[0]
         parts.append(shortcut_views.look(images, table.rows(slice(first, first + _BATCH)), objects))
+        on_rows(len(images))
     columns = targets(dataset.manifest)
     labels = {column.name: table[column.name].astype(np.int64) for column in columns}
     shared = "configuration" in table and len(np.unique(table["configuration"])) > 1
+    unit = "configuration" if shared else GROUP
     return _Seen(
         split=split,
         features=dict(concatenate([Table(part) for part in parts])),
         labels=labels,
-        units=table["configuration"].astype(np.int64) if shared else group[chosen],
+        units=table[unit].astype(np.int64) if unit in table else chosen,
         ceilings={
             name: ceilings(dataset.recipe, table, label, objects) for name, label in labels.items()
         },
     )
-
-
-def _some(group: Ints, rows: int, key: int) -> Ints:
-    """Row numbers, in order, of as many random whole groups as make no more than that many rows."""
-    groups, number, sizes = np.unique(group, return_inverse=True, return_counts=True)
-    order = rng.order(rng.mix(key, groups))
-    fits = np.cumsum(sizes[order]) <= rows
-    return np.flatnonzero(np.isin(number, order[fits]))
 
 
 def _readout(seen: _Seen, view: str, rows: NDArray[np.bool_] | slice = slice(None)) -> Readout:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from samediff_stimuli.cards.exporting import export_png
     from samediff_stimuli.cards.importing import import_folder
     from samediff_stimuli.cards.importing_factors import import_factors
+    from samediff_stimuli.engines import Engine
     from samediff_stimuli.manifest import Manifest
     from samediff_stimuli.placed_options import PlacedOptions
     from samediff_stimuli.recipe import InputError, Recipe
@@ -41,6 +42,7 @@ _HOMES = {
     "DamagedError": "shards",
     "DissociationOptions": "tasks.dissociation",
     "DspritesOptions": "tasks.dsprites",
+    "Engine": "engines",
     "InputError": "recipe",
     "MPI3DOptions": "tasks.mpi3d",
     "Manifest": "manifest",
@@ -71,6 +73,7 @@ __all__ = [
     "DamagedError",
     "DissociationOptions",
     "DspritesOptions",
+    "Engine",
     "InputError",
     "MPI3DOptions",
     "Manifest",

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samediff_stimuli.cli_folders import (
-    audit_command,
-    download_command,
-    export_command,
-    import_command,
-)
+from samediff_stimuli.cli_evaluation import audit_command, evaluate_command
+from samediff_stimuli.cli_folders import download_command, export_command, import_command
 from samediff_stimuli.cli_models import beside, matrix_command, train_command
 from samediff_stimuli.cli_report import progress, say_made, size
+from samediff_stimuli.cli_validation import validate_command
+from samediff_stimuli.engines import NAMES as ENGINES
+from samediff_stimuli.engines import Engine
 from samediff_stimuli.recipe import InputError
 
 if TYPE_CHECKING:
@@ -178,8 +177,10 @@ def main() -> None:
     samediff-stimuli generate --task rmts --seed 0       make it
     samediff-stimuli verify rmts-p32-seed0               check it
     samediff-stimuli train rmts-p32-seed0                train a small baseline on it
+    samediff-stimuli evaluate RUN rmts-p32-seed0         test it, or a model of yours, on any set
     samediff-stimuli matrix DIR DIR DIR                  train on each, test on all
     samediff-stimuli audit rmts-p32-seed0                what repeats, what tells the label
+    samediff-stimuli validate rmts-p32-seed0             all of it, and is the set good enough?
     samediff-stimuli import FOLDER --out mine            make one of your own image files
     """
 
@@ -189,7 +190,9 @@ main.add_command(export_command)
 main.add_command(download_command)
 main.add_command(audit_command)
 main.add_command(train_command)
+main.add_command(evaluate_command)
 main.add_command(matrix_command)
+main.add_command(validate_command)
 
 
 @main.command("list")
@@ -213,7 +216,24 @@ def list_tasks() -> None:
 @_task
 @_seed
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default NAME-seedSEED here.")
-@click.option("--workers", type=click.IntRange(1), help="Processes; default: what is fastest.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Shards made at once; default: what is fastest here, or all workers of --address.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="loky",
+    show_default=True,
+    help="Who makes the shards: processes of this machine (loky), or workers of Dask or Ray.",
+)
+@click.option(
+    "--address",
+    help="A running cluster: of Dask tcp://HOST:8786; of Ray HOST:6379 on one of its nodes, "
+    "ray://HOST:10001 from elsewhere, or auto. Its workers need this package, and --out at the "
+    "same path on a shared file system. Without it, dask and ray start --workers here.",
+)
 @click.option("--parquet/--no-parquet", default=True, help="Write the Parquet mirror as well.")
 @click.option("--dry-run", is_flag=True, help="Say how many files, bytes and seconds; write none.")
 @click.option("--overwrite", is_flag=True, help="Replace another dataset in the folder.")
@@ -222,6 +242,8 @@ def generate(
     seed: int,
     out: Path | None,
     workers: int | None,
+    engine: str,
+    address: str | None,
     parquet: bool,
     dry_run: bool,
     overwrite: bool,
@@ -236,28 +258,27 @@ def generate(
     samediff-stimuli generate --task discrimination --seed 0
     samediff-stimuli generate --task rmts --seed 0 --patch-size 16 --combinations 32
     samediff-stimuli generate --task rmts --seed 1 --train 100000 --ood 0 --out big --dry-run
+    samediff-stimuli generate --task rmts --seed 0 --engine dask --address tcp://HOST:8786
     """
     import time
 
+    chosen = Engine(name=engine, address=address)
     recipe = _recipe(task, seed, given)
     from samediff_stimuli import tasks
     from samediff_stimuli.cards import dataset
-    from samediff_stimuli.engine import usual_workers
 
     name = tasks.get(task).name_of(recipe)
     out = Path(f"{name}-seed{seed}") if out is None else out
-    workers = usual_workers(recipe) if workers is None else workers
     total = sum(split.rows for split in tasks.get(task).stored_splits(recipe))
     if dry_run:
-        guess = dataset.estimate(recipe, workers, parquet)
+        guess = dataset.estimate(recipe, workers, parquet, chosen)
         click.echo(f"{out}: {total:,} images in {guess.files} files, about {size(guess.n_bytes)}")
-        click.echo(f"about {guess.seconds:.0f} s with {workers} workers; nothing was written")
+        click.echo(f"about {guess.seconds:.0f} s with {guess.workers} workers; nothing was written")
         return
     began = time.perf_counter()
     with progress(total, f"making {name}") as on_rows:
-        made = dataset.generate(
-            recipe, out, workers=workers, parquet=parquet, overwrite=overwrite, on_rows=on_rows
-        )
+        how: dict[str, Any] = {"workers": workers, "parquet": parquet, "engine": chosen}
+        made = dataset.generate(recipe, out, overwrite=overwrite, on_rows=on_rows, **how)
     splits = {split.name for split in tasks.get(task).splits(recipe)}
     trains = "validation" in splits or tasks.get(task).space(recipe) is not None
     then = ["verify", "train" if trains else "audit"]

@@ -1,4 +1,4 @@
-"""Commands for what is in a folder: import images, export them, audit them."""
+"""Commands for what is in a folder: import images, export them, download them."""
 
 from __future__ import annotations
 
@@ -231,35 +231,3 @@ def download_command(name: str, out: Path) -> None:
     click.echo("\nNext:")
     made = f"samediff-stimuli generate --task {task} --seed 0 --source official"
     click.echo(f"  {made} --archive {shlex.quote(str(path))}")
-
-
-@click.command("audit")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--json", "out", type=click.Path(path_type=Path), help="File for every figure.")
-def audit_command(folder: Path, out: Path | None) -> None:
-    """Look at every image of a dataset: what repeats, and what tells the label without looking.
-
-    Ink, luminance, the box around all ink, its centroid and the distance between objects should
-    say nothing of the label. Exit code 1 if an image occurs twice, or one of them does.
-
-    \b
-    samediff-stimuli audit rmts-p32-seed0
-    """
-    import dataclasses
-    import sys
-
-    from samediff_stimuli.cards.audit import audit
-    from samediff_stimuli.manifest import load, write_atomically
-
-    total = sum(shard.rows for shard in load(folder).shards)
-    with cli_report.progress(total, f"looking at {folder}") as on_rows:
-        found = audit(folder, on_rows)
-    if out is not None:
-        repeats = [[*pair, count] for pair, count in found.repeats.items()]
-        figures = dataclasses.asdict(dataclasses.replace(found, repeats={})) | {"repeats": repeats}
-        write_atomically(out, json.dumps(figures, indent=1) + "\n")
-    click.echo(found.markdown())
-    for problem in found.problems():
-        click.echo(f"Error: {problem}", err=True)
-    if found.problems():
-        sys.exit(1)

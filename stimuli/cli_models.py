@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from samediff_stimuli.recipe import InputError
+
+if TYPE_CHECKING:
+    from samediff_stimuli.models.train import TrainConfig
+    from samediff_stimuli.recipe import Recipe
 
 _folder = click.Path(path_type=Path)
 _epochs = click.option(
     "--epochs", type=click.IntRange(1), help="Passes over train; default 12. Not of factor sets."
 )
 _batch_size = click.option(
-    "--batch-size", type=click.IntRange(2), default=64, show_default=True, help="Images in a step."
+    "--batch-size", type=click.IntRange(2), help="Images in a step; default 64."
 )
 _lr = click.option(
-    "--lr",
-    type=click.FloatRange(0, min_open=True),
-    default=1e-3,
-    show_default=True,
-    help="Peak learning rate.",
+    "--lr", type=click.FloatRange(0, min_open=True), help="Peak learning rate; default 0.001."
 )
-_device = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
-)
+_device = click.option("--device", help="auto (default), cpu, cuda or mps.")
 
 
 def beside(folder: Path, what: str) -> Path:
@@ -36,71 +38,148 @@ def beside(folder: Path, what: str) -> Path:
 @click.command("train")
 @click.argument("folder", type=_folder)
 @click.option("--out", type=_folder, help="Run folder; default FOLDER-run.")
+@click.option(
+    "--recipe", help="Begin with a recipe's run, e.g. lepori2024/scratch; options change it."
+)
+@click.option(
+    "--model",
+    help="small (default), cnn, vit_b16, vit_b32, vit_b14, resnet50 or timm:NAME.",
+)
+@click.option(
+    "--pretrained", help="Initial weights: clip, dinov2, imagenet, dino, mae; or timm of timm:NAME."
+)
+@click.option("--weights", type=click.Path(), help="File of them; default the Hugging Face Hub.")
+@click.option("--probe", is_flag=True, help="Train a linear layer on the frozen network.")
 @_epochs
 @_batch_size
+@click.option("--accumulate", type=click.IntRange(1), help="Parts that a step's batch is taken in.")
 @_lr
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--schedule", help="cosine (default), exponential, plateau or constant.")
+@click.option("--patience", type=click.IntRange(1), help="Epochs that plateau bears; default 40.")
+@click.option("--warmup", type=click.IntRange(0), help="Steps of warm-up; default 50.")
+@click.option(
+    "--disentangle", type=click.IntRange(0), help="Layer for the disentanglement loss, e.g. 3."
+)
+@click.option(
+    "--disentangle-control", is_flag=True, default=None, help="Probe for identity instead."
+)
+@click.option(
+    "--pipeline-heads", type=click.IntRange(1), help="Heads for the pipeline loss, e.g. 6."
+)
+@click.option("--pipeline-form", help="paper (default), or code for the released code's variant.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Default 0.")
 @click.option("--steps", type=click.IntRange(1), help="Batches to train on; of factor sets: 3000.")
-@click.option("--variant", "variants", multiple=True, help="Of factor sets: only this partition.")
+@click.option("--variant", multiple=True, help="Of factor sets: only this partition.")
 @_device
-@click.option("--overwrite", is_flag=True, help="Replace a finished run in the run folder.")
+@click.option("--precision", help="32 (default) or bf16.")
+@click.option("--compile", is_flag=True, default=None, help="Compile the model: torch.compile.")
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard's events to OUT/tensorboard.")
+@click.option("--overwrite", is_flag=True, help="Replace a run in the run folder.")
 def train_command(
     folder: Path,
     out: Path | None,
-    epochs: int | None,
-    batch_size: int,
-    lr: float,
-    seed: int,
-    steps: int | None,
-    variants: tuple[str, ...],
-    device: str,
     overwrite: bool,
+    **given: Any,
 ) -> None:
-    """Train a small model on a dataset, and test it on every split.
+    """Train a model on a dataset, and test it on every split.
 
-    Objects on the patch grid are compared by a patch-relation model, pairs of objects anywhere by
-    one that finds the two first. On a grid of factors, such as dsprites, the network of Schott et
-    al. 2021 learns every factor, on train of each partition, and is tested on its test split: R2 of
-    every factor. Writes logs, checkpoints and results to the run folder.
+    The default is small: objects on the patch grid are compared by a patch-relation model, pairs of
+    objects anywhere by one that finds the two first; both take minutes on a CPU. On a grid of
+    factors, such as dsprites, the network of Schott et al. 2021 learns every factor, on train of
+    each partition, and is tested on its test split: R2 of every factor.
+
+    Writes log, checkpoint, learning curve and results to the run folder. When the same command is
+    run again after an interruption, it goes on with the epoch where it stopped. On several GPUs:
 
     \b
     samediff-stimuli train rmts-p32-seed0
+    samediff-stimuli train rmts-p32-seed0 --recipe lepori2024/scratch --epochs 100
+    samediff-stimuli train rmts-p32-seed0 --model vit_b32 --pretrained clip --lr 1e-6
+    torchrun --nproc-per-node 4 -m samediff_stimuli.cli train rmts-p32-seed0 --model vit_b32
     """
     from samediff_stimuli import tasks
     from samediff_stimuli.manifest import load
-    from samediff_stimuli.models.train import TrainConfig, train
 
     out = beside(folder, "run") if out is None else out
     if (out / "result.json").exists() and not overwrite:
         raise InputError(f"--out {out} holds a finished run; give another folder, or --overwrite")
     recipe = load(folder).recipe
     is_grid = tasks.get(recipe.task).space(recipe) is not None
-    named = {"epochs": epochs} if is_grid else {"steps": steps, "variant": variants or None}
-    for name, value in named.items():
-        if value is not None:
-            what = "is a grid of factors" if is_grid else "is no grid of factors"
-            raise InputError(f"--{name} {value} is not for {folder}, which {what}; leave it out")
-    if is_grid:
-        from samediff_stimuli.models.factor_cnn import FactorTrainConfig
-        from samediff_stimuli.models.factor_report import markdown
-        from samediff_stimuli.models.factor_runs import train_partitions
+    chosen = {name: value for name, value in given.items() if value not in (None, False, ())}
+    for name in sorted(chosen.keys() - (_OF_GRIDS if is_grid else given.keys() - _GRIDS_ALONE)):
+        what = "is a grid of factors" if is_grid else "is no grid of factors"
+        flag = f"--{name.replace('_', '-')} {chosen[name]}"
+        raise InputError(f"{flag} is not for {folder}, which {what}; leave it out")
+    if overwrite:
+        (out / "state.pt").unlink(missing_ok=True)
+        (out / "result.json").unlink(missing_ok=True)
+    (_train_factors if is_grid else _train_pairs)(folder, out, **chosen)
 
-        own = FactorTrainConfig(
-            steps=steps or 3000, batch_size=batch_size, lr=lr, seed=seed, device=device
-        )
-        found = train_partitions(
-            folder, out, own, lambda line: click.echo(line, err=True), variants
-        )
-        click.echo(markdown(found), nl=False)
-        click.echo(f"{out}: result.json, result.md, result.png, a folder each", err=True)
-        return
-    config = TrainConfig(
-        epochs=epochs or 12, batch_size=batch_size, lr=lr, seed=seed, device=device
+
+_GRIDS_ALONE = {"steps", "variant"}
+_OF_SPEC = {"name", "pretrained", "weights", "probe"}
+_OF_GRIDS = {"batch_size", "lr", "seed", "device", *_GRIDS_ALONE}
+
+
+def _train_factors(folder: Path, out: Path, variant: tuple[str, ...] = (), **given: Any) -> None:
+    """Train on the partitions of a grid of factors, and say what came of it."""
+    from samediff_stimuli.models.factor_cnn import FactorTrainConfig
+    from samediff_stimuli.models.factor_report import markdown
+    from samediff_stimuli.models.factor_runs import train_partitions
+
+    config = FactorTrainConfig(**{"steps": 3000, "batch_size": 64, **given})
+    found = train_partitions(folder, out, config, lambda line: click.echo(line, err=True), variant)
+    click.echo(markdown(found), nl=False)
+    click.echo(f"{out}: result.json, result.md, result.png, a folder each", err=True)
+
+
+def _train_pairs(folder: Path, out: Path, tensorboard: bool = False, **given: Any) -> None:
+    """Train on same and different, and say what came of it."""
+    from samediff_stimuli.cli_report import progress
+    from samediff_stimuli.manifest import load
+    from samediff_stimuli.models.train import TrainConfig, train
+    from samediff_stimuli.models.zoo import ModelSpec
+
+    manifest = load(folder)
+    base = _run_of(given.pop("recipe"), manifest.recipe) if "recipe" in given else TrainConfig()
+    if "model" in given:
+        given["name"] = given.pop("model")
+    own = {name: given.pop(name) for name in _OF_SPEC & given.keys()}
+    spec = ModelSpec(**own) if "name" in own else dataclasses.replace(base.model, **own)
+    config = dataclasses.replace(base, model=spec, **given)
+    rows = sum(shard.rows for shard in manifest.shards if shard.split == "train")
+    total = config.epochs * (rows // config.batch_size) * config.batch_size
+    quiet = os.environ.get("RANK", "0") != "0"  # one of several processes speaks for all
+    bar = (
+        contextlib.nullcontext(lambda images: None)
+        if quiet
+        else progress(total, f"training {spec.name}")
     )
-    result = train(folder, out, config, lambda line: click.echo(line, err=True))
+    with bar as on_images:
+        result = train(
+            folder,
+            out,
+            config,
+            lambda line: click.echo(line, err=True),
+            on_images,
+            tensorboard=tensorboard,
+        )
+    if quiet:
+        return
     for split, accuracy in result.accuracy.items():
         click.echo(f"{split:<18} {accuracy:.4f}")
-    click.echo(f"{out}: log.jsonl, checkpoint.pt, result.json", err=True)
+    click.echo(f"{out}: log.jsonl, checkpoint.pt, curves.png, result.json", err=True)
+
+
+def _run_of(name: str, recipe: Recipe) -> TrainConfig:
+    """How a run of a training recipe trains; the first of them if none is named."""
+    from samediff_stimuli.models.recipes import runs_of
+
+    of, _, run = name.partition("/")
+    config = runs_of(of, recipe, (run,) if run else ())
+    if not config:
+        raise InputError(f"recipe {of!r} trains nothing; choose another")
+    return cast("TrainConfig", config[0].config)
 
 
 @click.command("matrix")
@@ -140,9 +219,7 @@ def matrix_command(
     test_images: int,
     seeds: int,
     epochs: int,
-    batch_size: int,
-    lr: float,
-    device: str,
+    **given: Any,
 ) -> None:
     """Train a small model on each dataset in turn, and test each model on all of them.
 
@@ -158,7 +235,8 @@ def matrix_command(
     from samediff_stimuli.models.matrix import matrix
     from samediff_stimuli.models.train import TrainConfig
 
-    config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr, device=device)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    config = TrainConfig(epochs=epochs, **chosen)
     result = matrix(
         folders,
         out,

@@ -33,22 +33,37 @@ MORE = {
     "stimuli/codec.py": (set(), {"imagecodecs"}),
     "stimuli/indices.py": (set(), {"h5py"}),
     "stimuli/factors/containers.py": (set(), {"h5py"}),
+    # it puts what it found into the dataset's folder and card, and audits the images
+    "models/validation.py": ({"cards"}, set()),
+    "models/validation_plot.py": (set(), {"matplotlib"}),
     "models/factor_report.py": (set(), {"matplotlib"}),
-    "stimuli/engine.py": (set(), {"joblib"}),
+    "models/curves.py": (set(), {"matplotlib"}),
+    "models/train_config.py": (set(), {"lightning_fabric"}),
+    "models/fitting.py": (set(), {"lightning_fabric"}),
+    "models/train.py": (set(), {"lightning_fabric"}),
+    "models/matrix.py": (set(), {"lightning_fabric"}),
+    "stimuli/engines.py": (set(), {"joblib"}),
+    "stimuli/clusters.py": (set(), {"distributed", "ray"}),
     "stimuli/cli.py": (EVERYTHING, {"click", "PIL"}),
     "stimuli/cli_folders.py": ({"cards"}, {"click"}),
+    "stimuli/cli_evaluation.py": ({"cards", "models"}, {"click"}),
     "stimuli/cli_models.py": ({"models"}, {"click"}),
+    "stimuli/cli_validation.py": ({"models"}, {"click"}),
     "stimuli/cli_report.py": (set(), {"click", "rich"}),
     "stimuli/__init__.py": (EVERYTHING, set()),  # the facade, which loads names on first use
 }
 # Heavy libraries are imported inside functions, so that start-up does not pay for them.
 LAZY = {
     "stimuli/cli.py": {"PIL"},
+    "stimuli/engines.py": {"joblib"},
+    "stimuli/clusters.py": {"distributed", "ray"},
     "stimuli/cli_report.py": {"rich"},
     "blender_scenes/render.py": {"bpy"},
     "blender_scenes/stage.py": {"bpy"},
     "cards/parquet.py": {"pyarrow"},
     "models/factor_report.py": {"matplotlib"},
+    "models/curves.py": {"matplotlib"},
+    "models/validation_plot.py": {"matplotlib"},
 }
 
 MODULES = sorted(p for folder in ALLOWED for p in (ROOT / folder).rglob("*.py"))

@@ -18,6 +18,7 @@ from samediff_stimuli.blender_scenes.photoreal_options import PhotorealOptions
 from samediff_stimuli.cli import main
 from samediff_stimuli.factor_preview import walk
 from samediff_stimuli.families.contours import CONDITIONS
+from samediff_stimuli.models import recipes
 from samediff_stimuli.table import concatenate
 from tests.cases import FACTOR_SETS, pictures
 from tests.factor_sets import use_tiny, use_whole
@@ -193,6 +194,9 @@ def test_commands_run(command, folder, monkeypatch):
             c for c in COMMANDS if c.startswith("samediff-stimuli export") and words[1] in c
         )
         assert CliRunner().invoke(main, shlex.split(first)[1:]).exit_code == 0
+    if words[0] == "evaluate" and not Path(words[1]).exists():
+        train = ["train", words[1].removesuffix("-run"), "--epochs", "1"]
+        assert CliRunner().invoke(main, train).exit_code == 0
     if words[0] == "generate" and "--train" not in words:
         has = tasks.get(words[words.index("--task") + 1]).options.names()
         for size in {"train", "validation", "test", "ood"} & set(has):
@@ -200,6 +204,8 @@ def test_commands_run(command, folder, monkeypatch):
     if "photoreal" in words and "--configurations" not in words:
         words += ["--configurations", "1", "--image-size", "48"]
         words += ["--out", "small"] if "--out" not in words else []
+    if words[0] == "validate":  # no bound holds for so few images
+        monkeypatch.setitem(recipes._QUICK, "rmts", recipes._Quick(epochs=1))
     if words[0] in ("train", "matrix"):
         words += ["--steps", "2"] if "dsprites" in words[1] else ["--epochs", "1"]
     if words[0] == "generate" and words[words.index("--task") + 1] in FACTOR_SETS:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -203,7 +204,11 @@ def test_report(folders):
     assert plain["splits"][1]["digest"] == load(folders["discrimination"]).digest()
     page = found.markdown()
     assert "| discrimination-p32-i96 | test | 36 | 83.3 (" in page
-    assert "| relation | differs_in_color | 6 | 0.0 (" in page
+    relations = " | ".join(plain["splits"][1]["by"]["relation"])
+    assert f"Accuracy by relation:\n\n| dataset | split | {relations} |" in page
+    assert re.search(
+        r"\| discrimination-p32-i96 \| test \|( 100\.0 \S+ to 100\.0\) \|)+ 0\.0 \(", page
+    )
 
 
 def test_splits_and_folders_are_chosen(folders):

@@ -4,16 +4,17 @@ import dataclasses
 import json
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 from samediff_stimuli import InputError, generate, make_recipe
 from samediff_stimuli.cli import main
 from samediff_stimuli.manifest import load
+from samediff_stimuli.models import checkpoints, zoo
 from samediff_stimuli.models.cells import Cell
+from samediff_stimuli.models.fitting import accuracy
 from samediff_stimuli.models.matrix import FirstRows, matrix
-from samediff_stimuli.models.pairs import PairNet
-from samediff_stimuli.models.train import TrainConfig, accuracy, build, train
+from samediff_stimuli.models.train import TrainConfig, train
+from samediff_stimuli.models.train_config import make_fabric
 from samediff_stimuli.placed_options import PlacedOptions
 from samediff_stimuli.tasks.dissociation import DissociationOptions
 from samediff_stimuli.tasks.shapes import ShapesOptions
@@ -93,13 +94,11 @@ def test_checkpoint_gives_the_reported_accuracy(run):
     """A saved model, loaded without pickled code, reaches its cell again."""
     used, out, result = run
     (path,) = (out / "models").glob("shapes-seed1-*.pt")
-    state = torch.load(path, weights_only=True)
-    model = PairNet(window=state["window"])
-    model.load_state_dict(state["weights"])
-    assert state["digest"] == load(used[1]).digest()
+    found = checkpoints.load(path)
+    assert found.digest == load(used[1]).digest()
     rows = FirstRows(used[0], "test", 48)
     (cell,) = (c for c in result.cells if (c.trained, c.tested) == ("shapes", "squiggles"))
-    assert accuracy(model, rows, torch.device("cpu")) == cell.by_seed[1]
+    assert accuracy(found.model, rows, make_fabric(FEW)) == cell.by_seed[1]
 
 
 def test_finished_models_are_kept(run, tmp_path):
@@ -182,7 +181,7 @@ def test_another_matrix_is_not_overwritten(run, folders):
 def test_other_labels_are_not_trained_on(folders, tmp_path):
     """Dissociation's eight labels cannot be trained on; the message says what to do."""
     with pytest.raises(InputError, match=r"has labels 000 \.\. 111.*test on it with matrix"):
-        build(load(folders["dissociation"]))
+        zoo.architecture(zoo.ModelSpec(), load(folders["dissociation"]))
     with pytest.raises(InputError, match=r"has labels 000 \.\. 111"):
         train(folders["dissociation"], tmp_path / "x", FEW, print)
     assert not (tmp_path / "x").exists()

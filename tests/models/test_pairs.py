@@ -6,8 +6,10 @@ import torch
 
 from samediff_stimuli import InputError, generate, make_recipe, render, tasks
 from samediff_stimuli.aligned_options import AlignedOptions
+from samediff_stimuli.models import checkpoints
 from samediff_stimuli.models.pairs import PairNet, find, windows
-from samediff_stimuli.models.train import ANSWERS, TrainConfig, label_names, train, window_of
+from samediff_stimuli.models.train import TrainConfig, train
+from samediff_stimuli.models.zoo import ANSWERS, label_names, window_of
 from samediff_stimuli.placed_options import PlacedOptions
 from samediff_stimuli.tasks.transfer import TransferOptions
 
@@ -115,9 +117,9 @@ def test_it_learns(tmp_path):
     config = TrainConfig(epochs=4, batch_size=32, warmup=10)
     result = train(tmp_path / "set", tmp_path / "run", config, lambda line: None)
     assert result.accuracy["test"] > 0.8
-    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
-    assert state["window"] == 72
-    PairNet(window=72).load_state_dict(state["weights"])
+    found = checkpoints.load(tmp_path / "run" / "checkpoint.pt")
+    assert isinstance(found.model, PairNet)
+    assert found.architecture.arguments == {"window": 72}
 
 
 def test_windows_fit_the_dataset():

@@ -11,6 +11,7 @@ from samediff_stimuli import AlignedOptions, InputError, codec, design, generate
 from samediff_stimuli.cards.importing import import_folder
 from samediff_stimuli.manifest import load
 from samediff_stimuli.models import shortcuts as module
+from samediff_stimuli.models.predictions import some_groups
 from samediff_stimuli.models.ridge import _STRENGTHS, fit
 from samediff_stimuli.models.shortcut_ceilings import Ceiling, ceilings, ideal
 from samediff_stimuli.models.shortcut_views import VIEWS, look
@@ -55,7 +56,8 @@ def test_report(found):
     assert plain["found"][0]["tells"] is False
     assert plain["fitted"] == "train"
     page = found.markdown()
-    assert "| view | test |" in page
+    assert "| view | ceiling | test |" in page
+    assert "| colors | 83.3 |" in page
     assert "- **position** sees where objects stand" in page
     assert "5/6 on discrimination" in page
 
@@ -158,6 +160,16 @@ def test_ceilings_are_computed_from_the_design():
         assert ceilings(recipe, table, label, 2)["colors"].value == share
 
 
+def test_shades_of_edges_tell_without_a_comparison():
+    """Drawn lines have shades, so a histogram of them has no ceiling below 1; colours have 5/6."""
+    for name in ("squiggles", "alphanumerics", "transfer"):
+        recipe = make_recipe(name, 0)
+        table = design(recipe, "train", slice(0, 32))
+        found = ceilings(recipe, table, table["label"].astype(np.int64), 2)
+        assert found["colors"].value == 1
+        assert found["one_object"].value == 0.5
+
+
 def images_and_boxes():
     """Two images of two noisy squares on white, the second object another in each."""
     random = np.random.default_rng(0)
@@ -234,10 +246,10 @@ def test_groups_stay_together():
     )
     with pytest.raises(InputError, match="has one matched group"):
         cross_validated(alone, "x", 0)
-    rows = module._some(units, 83, 1)
+    rows = some_groups(units, 83, 1)
     assert len(rows) == 80
     assert set(np.bincount(units[rows], minlength=60).tolist()) == {0, 8}
-    assert (module._some(units, 83, 2) != rows).any()
+    assert (some_groups(units, 83, 2) != rows).any()
 
 
 def test_what_cannot_be_looked_at(tmp_path):
@@ -246,6 +258,24 @@ def test_what_cannot_be_looked_at(tmp_path):
         shortcuts(tmp_path)
     with pytest.raises(InputError, match="rows 3 is out of range; legal: 16 or more"):
         shortcuts(tmp_path, rows=3)
+    few = folder_of(tmp_path, {"train": 7, "test": 20}, np.copy)
+    with pytest.raises(InputError, match="14 stimuli of train to fit on are too few; legal: 16"):
+        shortcuts(few)
+
+
+def test_one_label_alone_is_no_fit():
+    """Rows of one label alone are refused in a line; of two they are not."""
+    seen = {"split": "test", "features": {}, "units": np.arange(20), "ceilings": {}}
+    module._check_fit(module._Seen(labels={"label": np.arange(20) % 2}, **seen))
+    with pytest.raises(InputError, match="all stimuli of test have one label: nothing is to be"):
+        module._check_fit(module._Seen(labels={"label": np.zeros(20, dtype=np.int64)}, **seen))
+
+
+def test_batches_are_told(tmp_path):
+    """on_rows is told every image that is looked at."""
+    rows = []
+    shortcuts(folder_of(tmp_path, {"train": 40, "test": 20}, np.copy), on_rows=rows.append)
+    assert sum(rows) == 120
 
 
 def scenes(n, change):

@@ -32,7 +32,7 @@ def test_list_names_every_task():
     "command",
     [
         *("", "list", "generate", "show", "verify", "preview", "train"),
-        *("import", "export", "audit", "matrix"),
+        *("import", "export", "audit", "matrix", "evaluate"),
     ],
     ids=lambda c: c or "-",
 )
