@@ -11,6 +11,7 @@ from samediff_stimuli.recipe import InputError
 
 Line = Mapping[str, float]  # what the log says of an epoch
 
+_ABSENT = "tensorboard is not installed; pip install 'samediff-stimuli[train]'"
 _NOT_CURVES = ("epoch", "step", "seconds")
 
 
@@ -67,7 +68,7 @@ def tensorboard(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise InputError("tensorboard is not installed; pip install 'samediff-stimuli[train]'") from None
+        raise InputError(_ABSENT) from None
     return SummaryWriter(str(folder))
 
 
