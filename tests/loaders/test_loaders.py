@@ -155,6 +155,18 @@ def test_shuffle_depends_on_seed_and_epoch_alone(folder):
         make_loader(StimulusDataset(folder, "train"), 0)
 
 
+def test_ranks_share_every_batch(folder):
+    """Ranks read each batch between them, no row twice; a rank that there is not is refused."""
+    whole = list(ShuffledBatches(101, 10, True, 3, False))
+    parts = [list(ShuffledBatches(101, 10, True, 3, False, rank, 3)) for rank in range(3)]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert sorted(row for share in shares for row in share) == sorted(batch)
+    loader = make_loader(StimulusDataset(folder, "train"), 10, rank=2, world=3)
+    assert len(next(iter(loader))[1]) == 3
+    with pytest.raises(InputError, match=r"rank 3 is out of range; legal: 0 \.\. 2"):
+        ShuffledBatches(101, 10, True, 3, False, 3, 3)
+
+
 def test_pickle(folder):
     """A used dataset pickles, small, and works on the other side."""
     data = StimulusDataset(folder, "train")
