@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 def progress(total: int | None, what: str) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr; yields the function to tell it how many rows or bytes are done."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+    from rich.progress import Task as Job
     from rich.progress import TimeRemainingColumn as Remaining
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    class Speed(ProgressColumn):
+        """How many are done in a second."""
+
+        def render(self, task: Job) -> Text:
+            speed = task.speed or 0.0
+            return Text(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s" if speed else "")
+
+    text, done = TextColumn("{task.description}"), MofNCompleteColumn()
+    columns = (text, BarColumn(), done, Speed(), Remaining())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         job = bar.add_task(what, total=total)
         yield lambda rows: bar.advance(job, rows)
