@@ -49,7 +49,8 @@ def attach(folder: Path, report: Report, picture: Path | None) -> Manifest:
     """Write report, picture and the card's part, and list them in the manifest.
 
     The content and its digest stay as they are. All files are written under temporary names first,
-    then renamed one after another.
+    then renamed one after another; meanwhile the manifest lists none of them, so a folder where
+    this was interrupted is not taken for damaged.
 
     Args:
         folder: the dataset folder.
@@ -76,6 +77,8 @@ def attach(folder: Path, report: Report, picture: Path | None) -> Manifest:
             record = engine.record_of(path.parent, path)
             kept[name] = dataclasses.replace(record, path=name)
         made = dataclasses.replace(found, extras=tuple(kept.values()))
+        others = tuple(extra for extra in found.extras if extra.path not in {*texts, PICTURE})
+        manifest.write(folder, dataclasses.replace(found, extras=others))
         for name, path in fresh.items():
             os.replace(path, folder / name)
         if picture is None:

@@ -26,6 +26,8 @@ def train_partitions(
     config: FactorTrainConfig,
     tell: Callable[[str], None],
     variants: Sequence[str] = (),
+    *,
+    overwrite: bool = False,
 ) -> dict[str, Evaluation]:
     """Train the baseline on train, and test it on test, of each partition of a factor set.
 
@@ -38,6 +40,7 @@ def train_partitions(
         config: how to train.
         tell: given lines of progress.
         variants: which partitions; all when empty.
+        overwrite: whether to train again what was trained in the same way.
 
     Returns:
         Partition -> what was measured on its test split.
@@ -53,7 +56,8 @@ def train_partitions(
             raise InputError(f"unknown variant {name!r}; {folder} has {', '.join(pairs)}")
     chosen, found = tuple(dict.fromkeys(variants)) or tuple(pairs), {}
     for name in chosen:
-        known = _finished(out / name / RESULT, manifest.digest(), config)
+        result = out / name / RESULT
+        known = None if overwrite else _finished(result, manifest.digest(), config)
         if known is None:
             train, test = (FactorDataset(folder, split) for split in pairs[name])
             tell(f"{name}: {len(train):,} images to train on, {len(test):,} to test on")

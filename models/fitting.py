@@ -19,6 +19,7 @@ from samediff_stimuli.loaders import StimulusDataset, make_loader
 from samediff_stimuli.models import checkpoints
 from samediff_stimuli.models.objective import Objective
 from samediff_stimuli.models.schedules import factor_at
+from samediff_stimuli.models.torchvision_shim import load_timm
 from samediff_stimuli.models.train_config import TrainConfig
 from samediff_stimuli.recipe import InputError
 
@@ -55,7 +56,7 @@ def fit(
     trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(objective)  # type: ignore[no-untyped-call]
+        share_statistics(objective)
     compiled: Any = torch.compile(objective) if config.compile else objective
     wrapped, optimizer = fabric.setup(compiled, optimizer)
     about = _about(train_set, config)
@@ -63,13 +64,24 @@ def fit(
     yield from ((line, False) for line in lines)
     epoch = _Epoch(wrapped, optimizer, train_set, config, fabric, on_images)
     for number in range(len(lines), config.epochs):
+        began = time.perf_counter()
         line = epoch.run(number, [each["validation"] for each in lines])
+        if fabric.world_size > 1:  # weights are equal; running statistics may not be
+            for buffer in objective.buffers():
+                torch.distributed.broadcast(buffer, 0)
         line["validation"] = accuracy(objective.model, validation_set, fabric)
+        line["seconds"] = time.perf_counter() - began  # images_per_second is of training alone
         yield line, True
         lines.append(line)
         if state is not None and fabric.is_global_zero:
             kept = {"objective": objective.state_dict(), "optimizer": optimizer.state_dict()}
             checkpoints.write(state, {**kept, "about": about, "lines": lines})
+
+
+def share_statistics(model: nn.Module) -> None:
+    """Let batch norm see the batch of all processes, in place; timm's, with their activations."""
+    if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
+        load_timm().layers.convert_sync_batchnorm(model)  # torch's own drops the activations
 
 
 class _Epoch:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import nn
 
 from samediff_stimuli import tasks
 from samediff_stimuli.loaders import StimulusDataset
+from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import Manifest, load, write_atomically
 from samediff_stimuli.models import checkpoints, curves, zoo
 from samediff_stimuli.models.fitting import Line, accuracy, fit
@@ -32,7 +34,10 @@ __all__ = ["TrainConfig", "TrainResult", "pick_device", "progress_line", "train"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """Accuracy in [0, 1] by split of the weights that were best on validation, and their epoch."""
+    """Accuracy in [0, 1] by split of the weights that were best on validation, and their epoch.
+
+    Seconds are those of training, validating and testing, without what was interrupted.
+    """
 
     accuracy: dict[str, float]
     best_epoch: int
@@ -47,6 +52,7 @@ def train(
     on_images: Callable[[int], None] = lambda images: None,
     *,
     tensorboard: bool = False,
+    overwrite: bool = False,
 ) -> TrainResult:
     """Train on the train split, keep the best weights on validation, test on every split.
 
@@ -58,23 +64,28 @@ def train(
         tell: given one line of progress per epoch.
         on_images: told how many images have been trained on since it was last told.
         tensorboard: whether to write TensorBoard's events as well, to OUT/tensorboard.
+        overwrite: whether to begin anew where `out` holds a run, once all of the above is in order.
 
     Returns:
         Accuracy on every split of the folder.
 
     Raises:
         InputError: no dataset, no train or validation split, no such device, a model or loss that
-            does not suit it, another run in `out`, or a learning rate that makes the loss
-            infinite.
+            does not suit it, another run or a dataset in `out`, or a learning rate that makes the
+            loss infinite.
     """
     folder, out = Path(folder), Path(out)
     manifest = load(folder)
+    if (out / MANIFEST).exists():
+        raise InputError(f"--out {out} is a dataset; give another folder")
     what = zoo.architecture(config.model, manifest)
     sets = _sets(folder, manifest, config)
     fabric = make_fabric(config)
     model = zoo.assemble(what, config.seed, weights=config.model.weights)
     objective = _objective(model, manifest, config)
     out.mkdir(parents=True, exist_ok=True)
+    for name in ("state.pt", "result.json") if overwrite else ():
+        (out / name).unlink(missing_ok=True)
     alone = fabric.is_global_zero
     writer = curves.tensorboard(out / "tensorboard") if tensorboard and alone else None
     best, best_epoch, lines = -1.0, -1, list[Line]()
@@ -96,11 +107,10 @@ def train(
             curves.add(writer, line)
     fabric.barrier()
     model.load_state_dict(checkpoints.read(out / "checkpoint.pt")["weights"])
-    result = TrainResult(
-        accuracy={name: accuracy(model, rows, fabric) for name, rows in sets.items()},
-        best_epoch=best_epoch,
-        seconds=sum(line["seconds"] for line in lines),
-    )
+    began = time.perf_counter()
+    reached = {name: accuracy(model, rows, fabric) for name, rows in sets.items()}
+    seconds = sum(line["seconds"] for line in lines) + time.perf_counter() - began
+    result = TrainResult(accuracy=reached, best_epoch=best_epoch, seconds=seconds)
     if alone:
         curves.plot(lines, out / "curves.png", f"{manifest.name}: {what.kind}")
         about = {"config": plain, "architecture": dataclasses.asdict(what)}

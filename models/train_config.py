@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from lightning_fabric import Fabric
 
+from samediff_stimuli.models.losses import FORMS
 from samediff_stimuli.models.schedules import SCHEDULES
 from samediff_stimuli.models.zoo import ModelSpec
 from samediff_stimuli.recipe import InputError
@@ -71,16 +72,24 @@ class TrainConfig:
         """
         if not math.isfinite(self.lr) or self.lr <= 0:
             raise InputError(f"lr {self.lr} is out of range; legal: a finite number above 0")
-        for name, least in (("epochs", 1), ("batch_size", 1), ("accumulate", 1), ("warmup", 0)):
+        least_of = {"epochs": 1, "batch_size": 1, "accumulate": 1, "warmup": 0, "patience": 1}
+        for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise InputError(
                     f"{name} {getattr(self, name)} is out of range; legal: {least} or more"
                 )
-        for name, known in (("schedule", SCHEDULES), ("precision", tuple(PRECISIONS))):
+        choices = {"schedule": SCHEDULES, "precision": PRECISIONS, "pipeline_form": FORMS}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise InputError(
                     f"unknown {name} {getattr(self, name)!r}; known: {', '.join(known)}"
                 )
+        if self.disentangle_control and self.disentangle is None:
+            raise InputError("disentangle_control is of no use without disentangle, a layer")
+        if self.pipeline_form != "paper" and self.pipeline_heads is None:
+            raise InputError(
+                f"pipeline_form {self.pipeline_form} is of no use without pipeline_heads, a number"
+            )
 
 
 def pick_device(name: str) -> torch.device:

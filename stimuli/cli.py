@@ -51,7 +51,7 @@ class _Commands(click.Group):
         except InputError as error:
             _fail(str(error), 2)
         except KeyboardInterrupt:
-            _fail("interrupted; run the same command again: finished shards are kept", 130)
+            _fail("interrupted; run the same command again: what is finished is kept", 130)
         except MemoryError as error:
             _fail(f"out of memory: {error}; choose a smaller image_size or larger patches", 2)
         except OSError as error:

@@ -110,10 +110,7 @@ def train_command(
         what = "is a grid of factors" if is_grid else "is no grid of factors"
         flag = f"--{name.replace('_', '-')} {chosen[name]}"
         raise InputError(f"{flag} is not for {folder}, which {what}; leave it out")
-    if overwrite:
-        (out / "state.pt").unlink(missing_ok=True)
-        (out / "result.json").unlink(missing_ok=True)
-    (_train_factors if is_grid else _train_pairs)(folder, out, **chosen)
+    (_train_factors if is_grid else _train_pairs)(folder, out, overwrite, **chosen)
 
 
 _GRIDS_ALONE = {"steps", "variant"}
@@ -121,19 +118,30 @@ _OF_SPEC = {"name", "pretrained", "weights", "probe"}
 _OF_GRIDS = {"batch_size", "lr", "seed", "device", *_GRIDS_ALONE}
 
 
-def _train_factors(folder: Path, out: Path, variant: tuple[str, ...] = (), **given: Any) -> None:
+def _train_factors(
+    folder: Path, out: Path, overwrite: bool, variant: tuple[str, ...] = (), **given: Any
+) -> None:
     """Train on the partitions of a grid of factors, and say what came of it."""
     from samediff_stimuli.models.factor_cnn import FactorTrainConfig
     from samediff_stimuli.models.factor_report import markdown
     from samediff_stimuli.models.factor_runs import train_partitions
 
     config = FactorTrainConfig(**{"steps": 3000, "batch_size": 64, **given})
-    found = train_partitions(folder, out, config, lambda line: click.echo(line, err=True), variant)
+    found = train_partitions(
+        folder,
+        out,
+        config,
+        lambda line: click.echo(line, err=True),
+        variant,
+        overwrite=overwrite,
+    )
     click.echo(markdown(found), nl=False)
     click.echo(f"{out}: result.json, result.md, result.png, a folder each", err=True)
 
 
-def _train_pairs(folder: Path, out: Path, tensorboard: bool = False, **given: Any) -> None:
+def _train_pairs(
+    folder: Path, out: Path, overwrite: bool, tensorboard: bool = False, **given: Any
+) -> None:
     """Train on same and different, and say what came of it."""
     from samediff_stimuli.cli_report import progress
     from samediff_stimuli.manifest import load
@@ -163,6 +171,7 @@ def _train_pairs(folder: Path, out: Path, tensorboard: bool = False, **given: An
             lambda line: click.echo(line, err=True),
             on_images,
             tensorboard=tensorboard,
+            overwrite=overwrite,
         )
     if quiet:
         return

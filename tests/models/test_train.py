@@ -13,6 +13,7 @@ from samediff_stimuli import AlignedOptions, InputError, generate, make_recipe
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import load
 from samediff_stimuli.models import checkpoints, fitting
+from samediff_stimuli.models.backbones import from_timm
 from samediff_stimuli.models.objective import make_objective
 from samediff_stimuli.models.relation import PatchRelationNet
 from samediff_stimuli.models.schedules import drops, factor_at
@@ -210,6 +211,18 @@ def test_two_processes_are_one(small, tmp_path):
     assert report["processes"] == 2
 
 
+def test_shared_batch_norm_keeps_activations():
+    """Batch norm that counts over processes is followed by what follows it in timm's networks."""
+    network = from_timm("timm:efficientnet_b0", pretrained=False, image_size=64).eval()
+    images = torch.arange(2 * 3 * 64 * 64).reshape(2, 3, 64, 64).to(torch.uint8)
+    with torch.no_grad():
+        before = network(images)
+        fitting.share_statistics(network)
+        after = network.eval()(images)
+    assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in network.modules())
+    torch.testing.assert_close(after, before)
+
+
 @pytest.mark.parametrize("task", ["discrimination", "rmts"])
 def test_auxiliary_losses_are_of_the_drawn_tokens(small, task):
     """The losses see the tokens that instance maps say are each object's."""
@@ -328,6 +341,9 @@ def test_mistakes(run, small, tmp_path):
         ({"schedule": "step"}, "unknown schedule 'step'; known: cosine"),
         ({"precision": "8"}, "unknown precision '8'; known: 32, bf16"),
         ({"epochs": 0}, "epochs 0 is out of range"),
+        ({"patience": 0}, "patience 0 is out of range"),
+        ({"disentangle_control": True}, "no use without disentangle"),
+        ({"pipeline_form": "code"}, "no use without pipeline_heads"),
         ({"disentangle": 3}, "need a ViT that shows its tokens, not PatchRelationNet"),
         ({"disentangle": 13, "model": TINY}, "disentangle layer 13 is out of range"),
         ({"pipeline_heads": 4, "model": TINY}, "heads 4 is out of range; legal: 1 .. 3"),

@@ -279,7 +279,7 @@ def test_an_interrupt_is_one_line(tmp_path, digest):
     assert process.returncode == 130
     assert said.strip() == ""
     assert complaints.strip() == (
-        "Error: interrupted; run the same command again: finished shards are kept"
+        "Error: interrupted; run the same command again: what is finished is kept"
     )
     with pytest.raises(InputError, match="unfinished dataset"):
         load(out)
