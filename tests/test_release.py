@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 from samediff_stimuli import audit, generate, make_recipe
+from samediff_stimuli.cards import validated
+from samediff_stimuli.cards.card import card
 from samediff_stimuli.manifest import load
 from samediff_stimuli.verification import verify
 from tests.cases import CASES, FACTOR_SETS, recipe_of
@@ -26,6 +28,7 @@ DIGESTS = Path(__file__).with_name("digests.json")  # of every other set at pape
 FIRST = sorted({name: (name, variant) for name, variant in reversed(CASES)}.values())
 FIRST = [case for case in FIRST if case[0] != "photoreal"]  # see tests/blender_scenes
 OTHERS = [case for case in FIRST if case[0] not in RELEASES]
+KEPT = Path(__file__).parents[1] / "cards" / "releases"
 AUDIT = Path(__file__).parents[1] / "cards" / "AUDIT.md"
 
 
@@ -43,6 +46,14 @@ def run(*arguments):
             continue
     assert process.wait() == 0
     return peak / 1e6
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in KEPT.iterdir()))
+def test_the_cards_of_releases_are_current(name):
+    """The card kept of a released set is what its manifest and its validation give today."""
+    folder = KEPT / name
+    made = card(load(folder), validation=validated.stored(folder))
+    assert made == (folder / "README.md").read_text()
 
 
 @pytest.mark.slow
