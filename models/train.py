@@ -83,11 +83,11 @@ def train(
     fabric = make_fabric(config)
     model = zoo.assemble(what, config.seed, weights=config.model.weights)
     objective = _objective(model, manifest, config)
+    alone = fabric.is_global_zero
+    writer = curves.tensorboard(out / "tensorboard") if tensorboard and alone else None
     out.mkdir(parents=True, exist_ok=True)
     for name in ("state.pt", "result.json") if overwrite else ():
         (out / name).unlink(missing_ok=True)
-    alone = fabric.is_global_zero
-    writer = curves.tensorboard(out / "tensorboard") if tensorboard and alone else None
     best, best_epoch, lines = -1.0, -1, list[Line]()
     plain, state = dataclasses.asdict(config), out / "state.pt"
     shown = _shown(sets["train"], config)

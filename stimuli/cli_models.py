@@ -177,7 +177,8 @@ def _train_pairs(
         return
     for split, accuracy in result.accuracy.items():
         click.echo(f"{split:<18} {accuracy:.4f}")
-    click.echo(f"{out}: log.jsonl, checkpoint.pt, curves.png, result.json", err=True)
+    usual = ("log.jsonl", "checkpoint.pt", "curves.png", "result.json")
+    click.echo(f"{out}: {', '.join(name for name in usual if (out / name).exists())}", err=True)
 
 
 def _run_of(name: str, recipe: Recipe) -> TrainConfig:
