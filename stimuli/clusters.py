@@ -22,12 +22,14 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import resource_tracker
+from types import FrameType
 from typing import Any
 
 from samediff_stimuli.engines import AGAIN, EXAMPLES, Crew, Engine, lost
 from samediff_stimuli.recipe import InputError
 
 _CONNECTING = 5.0  # seconds until an address counts as out of reach
+_LOOK = 0.5  # seconds between two looks at Ctrl-C, and at the cluster
 _PATIENCE = 30.0  # seconds that a cluster may be without any worker
 _RAY = {"RAY_NUM_REDIS_GET_RETRIES": 2}  # how often it asks what is no Ray, for up to 40 s each
 
@@ -41,12 +43,14 @@ class Cluster:
         submit: hands a call of `_attempt` over.
         count: how many workers there are now.
         most: shards to make at once; None for as many as there are workers.
+        listen: raises KeyboardInterrupt if Ctrl-C was pressed.
     """
 
     name: str
     submit: Callable[[Callable[..., Any], tuple[Any, ...]], Future[Any]]
     count: Callable[[], int]
     most: int | None
+    listen: Callable[[], None] = lambda: None
 
     def size(self) -> int:
         """As `Crew.size`."""
@@ -65,16 +69,18 @@ class Cluster:
             ConnectionError: if there is no worker any more.
             ChildProcessError: if workers die of the same job again and again.
         """
-        left, running = iter(jobs), set[Future[Any]]()
+        left, running, idle = iter(jobs), set[Future[Any]](), 0.0
         while True:
+            self.listen()
             try:
                 room = self.size() - len(running)
                 running |= {
                     self.submit(function, job)
                     for job in islice(left, max(room, 0 if running else 1))
                 }
-                done, running = wait(running, _PATIENCE, FIRST_COMPLETED)
-                gone = bool(running) and not done and self.count() == 0
+                done, running = wait(running, _LOOK, FIRST_COMPLETED)
+                idle = 0.0 if done else idle + _LOOK
+                gone = bool(running) and idle >= _PATIENCE and self.count() == 0
                 outcomes = [future.result() for future in done]
             except Exception as error:  # those of the jobs come as values
                 raise lost(self.name, error) from error
@@ -161,12 +167,43 @@ def on_dask(engine: Engine, workers: int | None, costly: bool) -> Iterator[Crew]
         except TimeoutError as error:
             raise _idle(engine) from error
         pool = client.get_executor(pure=False)
+        listen = stack.enter_context(_ears())
         yield Cluster(
             name="dask",
             submit=lambda function, job: pool.submit(_attempt_on_dask, function, job),
             count=lambda: len(client.nthreads()),
             most=workers,
+            listen=listen,
         )
+
+
+@contextmanager
+def _ears() -> Iterator[Callable[[], None]]:
+    """A function that raises KeyboardInterrupt if Ctrl-C was pressed since.
+
+    An exception that is raised wherever the program happens to be is dropped if that is a
+    finaliser, as of a future. The second time Ctrl-C does what it did before.
+    """
+    pressed: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield lambda: None
+        return
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        if len(pressed) > 1:
+            before(number, frame)
+
+    def listen() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield listen
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -217,12 +254,14 @@ def on_ray(engine: Engine, workers: int | None, costly: bool) -> Iterator[Crew]:
         # A costly shard takes a machine, or its part of one, so that no two share processors.
         together = -(-(workers or len(nodes)) // len(nodes))
         cpus = max(1, min(nodes) // together) if costly else 1
+        listen = stack.enter_context(_ears())
         task = ray.remote(_attempt).options(num_cpus=cpus, scheduling_strategy="SPREAD")
         yield Cluster(
             name="ray",
             submit=lambda function, job: task.remote(function, job).future(),
             count=lambda: int(ray.cluster_resources().get("CPU", 0)) // cpus,
             most=workers,
+            listen=listen,
         )
 
 

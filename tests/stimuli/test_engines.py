@@ -161,6 +161,25 @@ def test_a_lost_cluster_is_one_line(monkeypatch):
             bad.call(len, "")
 
 
+def test_an_interrupt_is_heard_between_results():
+    """Ctrl-C ends the work at the next look, wherever it was pressed; pressed again, at once."""
+    done = Future()
+    done.set_result((0, None))
+    before = signal.getsignal(signal.SIGINT)
+    with clusters._ears() as listen:
+        crew = Cluster(
+            name="dask", submit=lambda *job: done, count=lambda: 1, most=1, listen=listen
+        )
+        results = crew.finished(len, [("",), ("",), ("",)])
+        assert next(results) == 0
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_process_that_is_killed_is_one_line():
     """A worker of this machine that dies ends the run with a line, not with a traceback."""
     with opened(LOKY, 2) as here, pytest.raises(ChildProcessError, match="loky workers died"):
