@@ -94,7 +94,12 @@ def card(
         f"```sh\n{command(recipe)}\n```\n\n{_recipe(manifest)}",
         "## Splits",
         markdown_table(
-            ["split", "images", "what is in it", "digest of its content"],
+            [
+                "split",
+                "rows" if task.more_views else "images",
+                "what is in it",
+                "digest of its content",
+            ],
             [
                 [f"`{s.name}`", f"{s.rows:,}", s.about, f"`{manifest.split_digest(s.name)[:16]}`"]
                 for s in splits
@@ -105,7 +110,7 @@ def card(
         _BALANCE if task.source else "Images of every class in every split.",
         _balance(task.columns(recipe), counts),
         "## Columns",
-        _columns(task.columns(recipe), task.image_shape(recipe)),
+        _columns(task, recipe),
         *(_departures(task) if task.departures else []),
         *(part for head, text in task.sections(recipe).items() for part in (f"## {head}", text)),
         *([] if task.source else _origin(origin, is_grid=task.space(recipe) is not None)),
@@ -265,12 +270,9 @@ def _yaml(manifest: Manifest, origin: Origin) -> str:
         config["data_files"] = [
             {"split": split.name, "path": f"hdf5/{name}/{split.name}-*.h5"} for split in splits
         ]
-    image_shape = task.image_shape(manifest.recipe)
     info = {
         "config_name": name,
-        "features": _yaml_features(
-            task.columns(manifest.recipe), image_shape if not mirrored else None
-        ),
+        "features": _yaml_features(task, manifest.recipe, mirrored=bool(mirrored)),
         "splits": [_split_info(manifest, split) for split in splits],
     }
     total = sum(split.rows for split in splits)
@@ -308,10 +310,8 @@ def size_category(rows: int) -> str:
     return f"{bounds[power]}<n<{bounds[power + 1]}"
 
 
-def _yaml_features(
-    columns: tuple[Column, ...], array_shape: tuple[int, int, int] | None
-) -> list[dict[str, Any]]:
-    """`dataset_info.features`; images as arrays of `array_shape` when there is no mirror."""
+def _yaml_features(task: Task, recipe: Recipe, mirrored: bool) -> list[dict[str, Any]]:
+    """`dataset_info.features`; images as arrays when there is no mirror."""
 
     def dtype(feature: dict[str, Any]) -> dict[str, Any]:
         if feature["_type"] == "ClassLabel":
@@ -321,11 +321,12 @@ def _yaml_features(
             inner = dtype(feature["feature"])
             return {"list": inner.get("dtype", inner)}
         if feature["_type"] == "Image":
-            array = {"array3_d": {"shape": list(array_shape or ()), "dtype": "uint8"}}
-            return {"dtype": array if array_shape else "image"}
+            array = {"array3_d": {"shape": list(task.image_shape(recipe)), "dtype": "uint8"}}
+            return {"dtype": "image" if mirrored else array}
         return {"dtype": feature["dtype"]}
 
-    return [{"name": name, **dtype(feature)} for name, feature in features(columns).items()]
+    found = features(task.columns(recipe), [view.name for view in task.views])
+    return [{"name": name, **dtype(feature)} for name, feature in found.items()]
 
 
 def _loading(manifest: Manifest) -> str:
@@ -380,10 +381,14 @@ def _balance(columns: tuple[Column, ...], counts: dict[str, dict[str, list[int]]
     return markdown_table(["column", *(f"`{split}`" for split in counts)], rows)
 
 
-def _columns(columns: tuple[Column, ...], image_shape: tuple[int, int, int]) -> str:
-    kind = "grey" if image_shape[-1] == 1 else "RGB"
-    rows = [["`image`", f"uint8 {image_shape}", f"{kind}; PNG in Parquet, array in HDF5", ""]]
-    for column in columns:
+def _columns(task: Task, recipe: Recipe) -> str:
+    image_shape = task.image_shape(recipe)
+    kind = f"{'grey' if image_shape[-1] == 1 else 'RGB'}; PNG in Parquet, array in HDF5"
+    rows = [
+        [f"`{view.name}`", f"uint8 {image_shape}", "; ".join(filter(None, [view.about, kind])), ""]
+        for view in task.views
+    ]
+    for column in task.columns(recipe):
         shape = f" {column.shape}" if column.shape else ""
         names = ", ".join(f"{index} {name}" for index, name in enumerate(column.names))
         rows.append([f"`{column.name}`", f"{column.dtype}{shape}", column.about, names])

@@ -83,11 +83,16 @@ def generate(
         factors.check_lists(recipe)
         folder.check_maker(out, recipe, parquet, made_by.made_with, overwrite)
         folder.prepare(out, recipe, parquet, made_by.made_with)
-        mirror = ParquetMirror(tasks.get(recipe.task).columns(recipe)) if parquet else None
+        mirror = _mirror(recipe) if parquet else None
         shards = run(recipe, out, crew, mirror, on_rows, made_by)
     made = _finish(out, recipe, tuple(shards), origin or Origin(), made_by.made_with)
     shutil.rmtree(out / PARTIAL)
     return made
+
+
+def _mirror(recipe: Recipe) -> ParquetMirror:
+    task = tasks.get(recipe.task)
+    return ParquetMirror(task.columns(recipe), [view.name for view in task.views])
 
 
 def _workers(recipe: Recipe, workers: int | None, engine: Engine) -> int | None:
@@ -181,7 +186,7 @@ def estimate(recipe: Recipe, workers: int | None, parquet: bool, engine: Engine 
         with opened(engine, None, tasks.get(recipe.task).costly) as crew:
             workers = crew.size()
     task = tasks.get(recipe.task)
-    mirror = ParquetMirror(task.columns(recipe)) if parquet else None
+    mirror = _mirror(recipe) if parquet else None
     shards, name = plan(recipe), task.name_of(recipe)
     lists = len(set(task.splits(recipe)) - set(task.stored_splits(recipe)))
     n_bytes = seconds = 0.0

@@ -1,7 +1,8 @@
 """Write a dataset as folders of PNG files, one for each class, with tables of the columns beside.
 
 OUT/SPLIT/CLASS/0000012.png, OUT/SPLIT.csv, OUT/SPLIT.jsonl, and OUT/export.json, which says what
-this is. `samediff-stimuli import OUT` takes it back.
+this is. `samediff-stimuli import OUT` takes it back. Further images of a row go to folders of their
+own, OUT/SPLIT_VIEW/CLASS, by their own labels.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -26,7 +27,7 @@ from samediff_stimuli.cards.parquet import png_bytes
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError
-from samediff_stimuli.table import Column, Table
+from samediff_stimuli.table import IMAGE, Column, Table
 
 MARKER = "export.json"
 _KIND = "samediff-stimuli export"
@@ -162,12 +163,14 @@ def _strangers(out: Path) -> Iterator[Path]:
                 yield inner
 
 
-def files_of(made: Manifest, split: str, table: Table) -> list[str]:
-    """The image file of each row of a split's table: SPLIT/CLASS/0000012.png."""
+def files_of(made: Manifest, split: str, table: Table, view: str = IMAGE) -> list[str]:
+    """An image file of each row of a split's table: SPLIT/CLASS/0000012.png."""
     task = tasks.get(made.recipe.task)
     names = task.label_column(made.recipe).names
-    pairs = zip(table[task.label].tolist(), table["index"].tolist(), strict=True)
-    return [f"{split}/{names[label]}/{index:07d}.png" for label, index in pairs]
+    labels = task.view(view).scene(table)[task.label].tolist()
+    top = split if view == IMAGE else f"{split}_{view}"
+    pairs = zip(labels, table["index"].tolist(), strict=True)
+    return [f"{top}/{names[label]}/{index:07d}.png" for label, index in pairs]
 
 
 def write_split(
@@ -186,20 +189,23 @@ def write_split(
     task = tasks.get(made.recipe.task)
     columns, names = task.columns(made.recipe), task.label_column(made.recipe).names
     table = reader.table
-    for name in names:
-        (out / split / name).mkdir(parents=True)
-    files = files_of(made, split, table)
+    files = {view.name: files_of(made, split, table, view.name) for view in task.views}
+    for folders in {file.split("/")[0] for each in files.values() for file in each}:
+        for name in names:
+            (out / folders / name).mkdir(parents=True)
 
-    def write(row: int, image: NDArray[np.uint8]) -> None:
-        (out / files[row]).write_bytes(png_bytes(image))
+    def write(file: str, image: NDArray[np.uint8]) -> None:
+        (out / file).write_bytes(png_bytes(image))
 
     with ThreadPoolExecutor(engine.available_workers()) as pool:
-        for first in range(0, len(files), _BATCH):
-            rows = range(first, min(first + _BATCH, len(files)))
-            list(pool.map(write, rows, reader.images(rows)))
+        for first in range(0, table.n_rows, _BATCH):
+            rows = range(first, min(first + _BATCH, table.n_rows))
+            for view, each in files.items():
+                list(pool.map(write, each[first : rows.stop], reader.images(rows, view)))
             on_rows(len(rows))
-    write_csv(out / f"{split}.csv", files, table, columns)
-    write_json_lines(out / f"{split}.jsonl", files, table, columns)
+    heads = {"file" if view == IMAGE else f"{view}_file": each for view, each in files.items()}
+    write_csv(out / f"{split}.csv", heads, table, columns)
+    write_json_lines(out / f"{split}.jsonl", heads, table, columns)
 
 
 def _plain(table: Table, column: Column) -> NDArray[Any]:
@@ -208,9 +214,11 @@ def _plain(table: Table, column: Column) -> NDArray[Any]:
     return np.array(column.names, dtype=object)[values] if column.names else values
 
 
-def write_csv(path: Path, files: list[str], table: Table, columns: tuple[Column, ...]) -> None:
-    """A line for each row: its file, then every value; "box_0_1" is the value [0][1] of "box"."""
-    heads, values = ["file"], [files]
+def write_csv(
+    path: Path, files: Mapping[str, list[str]], table: Table, columns: tuple[Column, ...]
+) -> None:
+    """A line for each row: its files, then every value; "box_0_1" is the value [0][1] of "box"."""
+    heads, values = list(files), list(files.values())
     for column in columns:
         flat = _plain(table, column).reshape(table.n_rows, -1)
         for number, place in enumerate(product(*map(range, column.shape))):
@@ -223,12 +231,12 @@ def write_csv(path: Path, files: list[str], table: Table, columns: tuple[Column,
 
 
 def write_json_lines(
-    path: Path, files: list[str], table: Table, columns: tuple[Column, ...]
+    path: Path, files: Mapping[str, list[str]], table: Table, columns: tuple[Column, ...]
 ) -> None:
-    """A JSON object for each row: its file, then every column, nested ones as lists."""
+    """A JSON object for each row: its files, then every column, nested ones as lists."""
     values = [_plain(table, column).tolist() for column in columns]
-    heads = ["file", *(column.name for column in columns)]
+    heads = [*files, *(column.name for column in columns)]
     with path.open("w", encoding="utf-8") as lines:
-        for row in zip(files, *values, strict=True):
+        for row in zip(*files.values(), *values, strict=True):
             line = json.dumps(dict(zip(heads, row, strict=True)), ensure_ascii=False)
             lines.write(line + "\n")

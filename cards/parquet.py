@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samediff_stimuli import codec
-from samediff_stimuli.table import Column, Table
+from samediff_stimuli.table import IMAGE, Column, Table
 
 ROW_GROUP = 100  # rows; small groups let a viewer or a stream fetch a page at a time
 
@@ -34,9 +34,9 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + body + struct.pack(">I", codec.crc32(body))
 
 
-def features(columns: Sequence[Column]) -> dict[str, Any]:
-    """The columns as `datasets.Features.to_dict()` has them: image first, then as declared."""
-    out: dict[str, Any] = {"image": {"_type": "Image"}}
+def features(columns: Sequence[Column], views: Sequence[str] = (IMAGE,)) -> dict[str, Any]:
+    """The columns as `datasets.Features.to_dict()` has them: images first, then as declared."""
+    out: dict[str, Any] = {view: {"_type": "Image"} for view in views}
     for column in columns:
         feature: dict[str, Any] = {"dtype": column.dtype, "_type": "Value"}
         if column.names:
@@ -52,45 +52,47 @@ class ParquetMirror:
 
     Args:
         columns: declarations of the task's columns.
+        views: names of the images of a row.
     """
 
     suffix = ".parquet"
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], views: Sequence[str] = (IMAGE,)) -> None:
         """Remember the columns."""
-        self.columns = tuple(columns)
+        self.columns, self.views = tuple(columns), tuple(views)
 
     def start(self, path: Path) -> ParquetShard:
         """Begin the mirror of one shard at `path` plus ".parquet"."""
-        return ParquetShard(path.with_name(path.name + self.suffix), self.columns)
+        return ParquetShard(path.with_name(path.name + self.suffix), self.columns, self.views)
 
 
 class ParquetShard:
     """The mirror of one shard in the making."""
 
-    def __init__(self, path: Path, columns: Sequence[Column]) -> None:
+    def __init__(self, path: Path, columns: Sequence[Column], views: Sequence[str]) -> None:
         """Start with no image."""
         self.path = path
         self.columns = columns
-        self._images: list[bytes] = []
+        self._images: dict[str, list[bytes]] = {view: [] for view in views}
 
-    def add(self, image: NDArray[np.uint8]) -> None:
-        """Encode the next (height, width, c) image."""
-        self._images.append(png_bytes(image))
+    def add(self, image: NDArray[np.uint8], view: str) -> None:
+        """Encode the next (height, width, c) image of that name."""
+        self._images[view].append(png_bytes(image))
 
     def finish(self, table: Table) -> Path:
         """Write the file under a temporary name, rename it, and return its path."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        split = self.path.name.split("-")[0]
-        names = [f"{split}-{index:07d}.png" for index in table["index"].tolist()]
-        image = pa.StructArray.from_arrays(
-            [pa.array(self._images, pa.binary()), pa.array(names)], ["bytes", "path"]
-        )
-        arrays = [image, *(_arrow(table[column.name], column) for column in self.columns)]
-        info = json.dumps({"info": {"features": features(self.columns)}})
-        rows = pa.table(arrays, names=["image", *(column.name for column in self.columns)])
+        split, arrays = self.path.name.split("-")[0], {}
+        for view, images in self._images.items():
+            end = ".png" if view == IMAGE else f"-{view}.png"
+            names = [f"{split}-{index:07d}{end}" for index in table["index"].tolist()]
+            parts = [pa.array(images, pa.binary()), pa.array(names)]
+            arrays[view] = pa.StructArray.from_arrays(parts, ["bytes", "path"])
+        arrays |= {column.name: _arrow(table[column.name], column) for column in self.columns}
+        info = json.dumps({"info": {"features": features(self.columns, list(self._images))}})
+        rows = pa.table(arrays)
         rows = rows.replace_schema_metadata({"huggingface": info})
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
@@ -98,7 +100,7 @@ class ParquetShard:
                 rows,
                 temporary,
                 row_group_size=ROW_GROUP,
-                compression={"image.bytes": "none"},
+                compression={f"{view}.bytes": "none" for view in self._images},
                 use_dictionary=False,
                 write_page_index=True,
             )

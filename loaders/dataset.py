@@ -15,8 +15,8 @@ from samediff_stimuli import tasks
 from samediff_stimuli.loaders.buffers import Buffers
 from samediff_stimuli.manifest import Manifest, load
 from samediff_stimuli.reading import SplitReader
-from samediff_stimuli.recipe import InputError
-from samediff_stimuli.table import Table
+from samediff_stimuli.recipe import InputError, Recipe
+from samediff_stimuli.table import IMAGE, Table
 
 Sample = tuple[Tensor, int] | dict[str, Any]
 Batch = tuple[Tensor, Tensor] | dict[str, Tensor]
@@ -27,7 +27,8 @@ class StimulusDataset(Dataset[Any]):
 
     An item is `(image, label)`: image (c, height, width) uint8 in channels-last memory, label int.
     With `columns` an item is a dict of "image" and those columns (tensors: int64, float64 for
-    measures).
+    measures). Where a row has further images, their names are columns too: e.g. "counterfactual",
+    an image like "image".
 
     The dataset pickles, and may be used before and after fork, spawn or forkserver: no HDF5 handle
     is ever held.
@@ -35,7 +36,8 @@ class StimulusDataset(Dataset[Any]):
     Args:
         path: the dataset folder.
         split: split name, e.g. "train".
-        columns: names of columns to return as a dict; None for `(image, label)`.
+        columns: names of columns, or further images, to return as a dict; None for
+            `(image, label)`.
         transform: applied to each image tensor.
 
     Raises:
@@ -62,10 +64,7 @@ class StimulusDataset(Dataset[Any]):
         task = tasks.get(self.recipe.task)
         self.label = task.label
         self._buffers = Buffers(task.image_shape(self.recipe))
-        known = [column.name for column in task.columns(self.recipe)]
-        for name in columns or ():
-            if name not in known:
-                raise InputError(f"unknown column {name!r}; known: {', '.join(known)}")
+        self._names, self._views = chosen_columns(self.recipe, columns)
         self.columns = None if columns is None else tuple(columns)
 
     def __len__(self) -> int:
@@ -93,13 +92,14 @@ class StimulusDataset(Dataset[Any]):
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
         """Several items at once; the images are views of one batch."""
         images, values = self._read(indices)
-        pictures = [image if self.transform is None else self.transform(image) for image in images]
+        pictures = {
+            view: [each if self.transform is None else self.transform(each) for each in batch]
+            for view, batch in images.items()
+        }
         if self.columns is None:
-            return list(zip(pictures, values[self.label].tolist(), strict=True))
-        return [
-            {"image": picture, **{name: values[name][row] for name in self.columns}}
-            for row, picture in enumerate(pictures)
-        ]
+            return list(zip(pictures[IMAGE], values[self.label].tolist(), strict=True))
+        whole: dict[str, Any] = {**pictures, **values}
+        return [{name: each[row] for name, each in whole.items()} for row in range(len(indices))]
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Several items as one batch: the fast way, no collating.
@@ -114,16 +114,23 @@ class StimulusDataset(Dataset[Any]):
         """
         images, values = self._read(indices)
         if self.transform is not None:
-            images = torch.stack([torch.as_tensor(self.transform(image)) for image in images])
+            for view, batch in images.items():
+                made = [torch.as_tensor(self.transform(image)) for image in batch]
+                images[view] = torch.stack(made)
         if self.columns is None:
-            return images, values[self.label]
-        return {"image": images, **values}
+            return images[IMAGE], values[self.label]
+        return {**images, **values}
 
-    def instances(self, indices: Sequence[int]) -> Tensor:
-        """(n, height, width) uint8 instance maps: 0 background, j for object j - 1."""
+    def instances(self, indices: Sequence[int], view: str = IMAGE) -> Tensor:
+        """(n, height, width) uint8 instance maps: 0 background, j for object j - 1.
+
+        Args:
+            indices: row numbers in any order.
+            view: which image of each row, where rows have several.
+        """
         scenes = self.table.rows(self._reader.checked(indices))
-        task = tasks.get(self.recipe.task)
-        return torch.from_numpy(task.instances(self.recipe, self.split, scenes))
+        instances = tasks.get(self.recipe.task).view(view).instances
+        return torch.from_numpy(instances(self.recipe, self.split, scenes))
 
     def maps(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """More maps of some images, by name, where the set has any; rows on axis 0.
@@ -140,13 +147,41 @@ class StimulusDataset(Dataset[Any]):
             raise InputError(f"{self.recipe.task!r} has no maps but instance maps; leave them out")
         return {name: torch.from_numpy(values) for name, values in found.items()}
 
-    def _read(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _read(self, indices: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Images (n, c, height, width) uint8 and the wanted columns (n, ...), int64 or float64."""
         rows = self._reader.checked(indices)
-        images = self._buffers.take(len(rows))
-        self._reader.read_into(rows, images.numpy())
-        names = (self.label,) if self.columns is None else self.columns
-        values = self._reader.values(names, rows)
+        images = {}
+        for view in self._views:
+            taken = self._buffers.take(len(rows))
+            self._reader.read_into(rows, taken.numpy(), view)
+            images[view] = taken.permute(0, 3, 1, 2)
+        values = self._reader.values(self._names, rows)
         wide = {name: v.astype(np.result_type(v, np.int64)) for name, v in values.items()}
-        tensors = {name: torch.from_numpy(v) for name, v in wide.items()}
-        return images.permute(0, 3, 1, 2), tensors
+        return images, {name: torch.from_numpy(v) for name, v in wide.items()}
+
+
+def chosen_columns(
+    recipe: Recipe, columns: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns proper, and the images of a row, that a choice of columns means.
+
+    Args:
+        recipe: of the dataset.
+        columns: names of columns and of further images; None for the label.
+
+    Returns:
+        Names of columns; names of images, the first of a row always among them.
+
+    Raises:
+        InputError: if there is no such column.
+    """
+    task = tasks.get(recipe.task)
+    known = [column.name for column in task.columns(recipe)]
+    views = [view.name for view in task.views]
+    for name in columns or ():
+        if name not in known and name not in views:
+            more = [view.name for view in task.more_views]
+            raise InputError(f"unknown column {name!r}; known: {', '.join(known + more)}")
+    wanted = (task.label,) if columns is None else columns
+    names = tuple(name for name in wanted if name in known)
+    return names, tuple(view for view in views if view == IMAGE or view in wanted)

@@ -19,6 +19,7 @@ from samediff_stimuli.factors import Levels, Rows
 from samediff_stimuli.loaders.dataset import Sample, StimulusDataset
 from samediff_stimuli.manifest import load
 from samediff_stimuli.recipe import InputError, Recipe
+from samediff_stimuli.table import IMAGE
 
 _PARTS = ("train", "test")
 _DERIVED = ("grid", "levels", "_places")  # made again where they are asked for
@@ -115,7 +116,8 @@ class FactorDataset(StimulusDataset):
         """
         if len(indices) and min(indices) < 0:
             raise IndexError("position -1: the split does not hold that image; leave it out")
-        images, values = self._read(indices)
+        found, values = self._read(indices)
+        images = found[IMAGE]
         if self.transform is not None:
             images = torch.stack([torch.as_tensor(self.transform(image)) for image in images])
         return images, values[self.label]
@@ -139,7 +141,8 @@ class FactorDataset(StimulusDataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
         """Several items at once; the images are views of one batch."""
-        images, values = self._read(indices)
+        found, values = self._read(indices)
+        images = found[IMAGE]
         pictures = [image if self.transform is None else self.transform(image) for image in images]
         return list(zip(pictures, values[self.label], strict=True))
 
@@ -150,13 +153,14 @@ class FactorDataset(StimulusDataset):
         places[self.grid] = np.arange(len(self.grid))
         return places
 
-    def _read(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _read(self, indices: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Images (m, c, height, width) uint8 and, for labels, targets (m, n_factors) float32."""
         rows = self._reader.checked(indices)
         images = self._buffers.take(len(rows))
         self._reader.read_into(rows, images.numpy())
         targets = self.space.normalised(self.space.levels(self.grid[rows]))
-        return images.permute(0, 3, 1, 2), {self.label: torch.from_numpy(targets).float()}
+        found = {IMAGE: images.permute(0, 3, 1, 2)}
+        return found, {self.label: torch.from_numpy(targets).float()}
 
 
 def _stores_grid(task: tasks.Task, recipe: Recipe) -> bool:

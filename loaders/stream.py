@@ -11,8 +11,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from samediff_stimuli import tasks
 from samediff_stimuli.loaders.buffers import Buffers
-from samediff_stimuli.loaders.dataset import Batch
+from samediff_stimuli.loaders.dataset import Batch, chosen_columns
 from samediff_stimuli.recipe import InputError, Recipe
+from samediff_stimuli.table import IMAGE
 
 
 class StimulusStream(IterableDataset[Batch]):
@@ -30,7 +31,8 @@ class StimulusStream(IterableDataset[Batch]):
         recipe: what to make, from `make_recipe`.
         split: split name.
         batch_size: rows in a batch.
-        columns: names of columns to return as a dict; None for `(images, labels)`.
+        columns: names of columns, or further images, to return as a dict; None for
+            `(images, labels)`.
         rank: this process among `world_size`; taken from torch.distributed when it is initialised.
         world_size: number of processes.
         start: batch to start from.
@@ -59,10 +61,7 @@ class StimulusStream(IterableDataset[Batch]):
         endless = split == "train" and self.task.space(recipe) is None
         self.n_batches = None if endless else -(-rows // batch_size)
         self.n_rows = None if endless else rows
-        known = [column.name for column in self.task.columns(recipe)]
-        for name in columns or ():
-            if name not in known:
-                raise InputError(f"unknown column {name!r}; known: {', '.join(known)}")
+        self._names, self._views = chosen_columns(recipe, columns)
         if (rank is None) != (world_size is None):
             raise InputError("give rank and world_size together, or neither")
         if rank is not None and world_size is not None and not 0 <= rank < world_size:
@@ -106,14 +105,15 @@ class StimulusStream(IterableDataset[Batch]):
         stop = first + self.batch_size
         stop = stop if self.n_rows is None else min(stop, self.n_rows)
         table = self.task.design(self.recipe, self.split, first, stop)
-        images = self._buffers.take(table.n_rows)
-        self.task.render(self.recipe, self.split, table, out=images.numpy())
-        names = (self.task.label,) if self.columns is None else self.columns
-        values = {name: torch.from_numpy(table[name].astype(np.int64)) for name in names}
-        images = images.permute(0, 3, 1, 2)
+        images = {}
+        for view in self._views:
+            taken = self._buffers.take(table.n_rows)
+            self.task.render(self.recipe, self.split, table, out=taken.numpy(), view=view)
+            images[view] = taken.permute(0, 3, 1, 2)
+        values = {name: torch.from_numpy(table[name].astype(np.int64)) for name in self._names}
         if self.columns is None:
-            return images, values[self.task.label]
-        return {"image": images, **values}
+            return images[IMAGE], values[self.task.label]
+        return {**images, **values}
 
     def _place(self) -> tuple[int, int]:
         if self.rank is not None and self.world_size is not None:

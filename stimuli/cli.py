@@ -272,7 +272,8 @@ def generate(
     total = sum(split.rows for split in tasks.get(task).stored_splits(recipe))
     if dry_run:
         guess = dataset.estimate(recipe, workers, parquet, chosen)
-        click.echo(f"{out}: {total:,} images in {guess.files} files, about {size(guess.n_bytes)}")
+        images = total * len(tasks.get(task).views)
+        click.echo(f"{out}: {images:,} images in {guess.files} files, about {size(guess.n_bytes)}")
         click.echo(f"about {guess.seconds:.0f} s with {guess.workers} workers; nothing was written")
         return
     began = time.perf_counter()
@@ -290,9 +291,15 @@ def generate(
 @_seed
 @click.option("--split", required=True, help="Split name, e.g. test.")
 @click.option("--index", type=click.IntRange(0), required=True, help="Row number in the split.")
-@click.option("--png", type=click.Path(path_type=Path), help="Picture file to write.")
+@click.option(
+    "--png",
+    type=click.Path(path_type=Path),
+    help="Picture file to write; a further image of the row goes beside it, named after it.",
+)
 def show(task: str, seed: int, split: str, index: int, png: Path | None, **given: Any) -> None:
     """Make one stimulus without the rest: a PNG file, and its scene as JSON on stdout.
+
+    A row of several images, as of das, gives a file for each.
 
     \b
     samediff-stimuli show --task rmts --seed 0 --split test --index 17
@@ -306,8 +313,14 @@ def show(task: str, seed: int, split: str, index: int, png: Path | None, **given
     row = table.row(0)
     named = {c.name: c.named(row[c.name]) for c in chosen.columns(recipe)}
     png = Path(f"{chosen.name_of(recipe)}-seed{seed}-{split}-{index}.png") if png is None else png
-    preview.save(as_picture(chosen.render(recipe, split, table)[0]), png)
-    scene = {"png": str(png), "split": split, **named, "recipe": recipe.as_dict()}
+    files = {"png": png}
+    for view in chosen.more_views:
+        files[view.name] = png.with_name(f"{png.stem}-{view.name}{png.suffix}")
+    for view, path in zip(chosen.views, files.values(), strict=True):
+        image = chosen.render(recipe, split, table, view=view.name)[0]
+        preview.save(as_picture(image), path)
+    where = {name: str(path) for name, path in files.items()}
+    scene = {**where, "split": split, **named, "recipe": recipe.as_dict()}
     click.echo(json.dumps(scene, indent=1))
 
 

@@ -54,8 +54,9 @@ def say_made(out: Path, made: Manifest, seconds: float, then: Sequence[str]) -> 
     """
     from samediff_stimuli import tasks
 
-    splits = tasks.get(made.recipe.task).splits(made.recipe)
-    total = sum(shard.rows for shard in made.shards)
+    task = tasks.get(made.recipe.task)
+    splits = task.splits(made.recipe)
+    total = sum(shard.rows for shard in made.shards) * len(task.views)
     n_bytes = sum(file.n_bytes for file in made.files())
     click.echo(f"{out}: {total:,} images, {size(n_bytes)}, in {seconds:.1f} s")
     for split in splits:

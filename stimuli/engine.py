@@ -53,8 +53,8 @@ class Mirror(Protocol):
 class MirrorShard(Protocol):
     """The mirror of one shard in the making."""
 
-    def add(self, image: NDArray[np.uint8]) -> None:
-        """Take the next (height, width, c) image."""
+    def add(self, image: NDArray[np.uint8], view: str) -> None:
+        """Take the next (height, width, c) image of that name."""
 
     def finish(self, table: Table) -> Path:
         """Write the file under a temporary name, rename it, and return its path."""
@@ -213,18 +213,19 @@ def make_shard(
     twin = mirror.start(folder / "data" / name / shard.stem()) if mirror else None
     safe = folder / PARTIAL / kept.FOLDER
 
-    def images() -> Iterator[NDArray[np.uint8]]:
+    def images(view: tasks.View) -> Iterator[NDArray[np.uint8]]:
         rows = recipe, shard.split, table
-        for image in kept.painted(*rows, safe) if task.costly else task.paint(*rows):
+        for image in kept.painted(*rows, safe) if task.costly else view.paint(*rows):
             if twin:
-                twin.add(image)
+                twin.add(image, view.name)
             yield image
             if on_rows:
                 on_rows(1)
 
     about = {"recipe": recipe.as_dict(), "split": shard.split, "start": shard.start}
     columns = task.columns(recipe)
-    written = write_shard(path, table, columns, images(), task.image_shape(recipe), about)
+    views = {view.name: images(view) for view in task.views}
+    written = write_shard(path, table, columns, views, task.image_shape(recipe), about)
     record = ShardRecord(
         split=shard.split,
         start=shard.start,

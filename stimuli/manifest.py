@@ -37,7 +37,8 @@ class ShardRecord:
     """A shard: rows [start, start + rows) of a split, its file, and its mirror's file if any.
 
     Attributes:
-        arrays: column name -> digest of the decoded array, independent of any codec.
+        arrays: name of a column, or of a row's image -> digest of the decoded array, independent
+            of any codec.
         counts: class column -> how often each class occurs in it, over all objects of a row.
     """
 
@@ -189,6 +190,8 @@ class Manifest:
             "extras": [dataclasses.asdict(extra) for extra in self.extras],
             "versions": self.versions,
         }
+        if len(task.views) > 1:
+            data["views"] = [view.name for view in task.views]
         if self.indices:
             data["indices"] = [dataclasses.asdict(index) for index in self.indices]
         if self.repeats:

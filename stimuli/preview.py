@@ -14,7 +14,7 @@ from samediff_stimuli.factor_preview import factor_sheet
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError, Recipe
-from samediff_stimuli.table import Table
+from samediff_stimuli.table import IMAGE, Table
 
 THUMB = 150  # pixels
 PER_ROW = 8
@@ -22,7 +22,7 @@ MAX_LABELS = 16  # the first ones, if a dataset has more
 _GAP, _MARGIN, _CAPTION = 6, 14, 18
 _INK, _GROUND, _FRAME = (40, 40, 40), (236, 236, 236), (180, 180, 180)
 
-Fetch = Callable[[str, list[int]], NDArray[np.uint8]]
+Fetch = Callable[[str, list[int], str], NDArray[np.uint8]]
 
 
 def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> Image.Image:
@@ -30,21 +30,21 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
 
     Args:
         recipe: the dataset's recipe.
-        fetch: (split, rows) -> (n, height, width, c) uint8 images.
+        fetch: (split, rows, view) -> (n, height, width, c) uint8 images.
         tables: (split, n) -> table of the first n rows.
 
     Returns:
-        An RGB picture: a band per split, stimuli of each label side by side; of a set that is a
-        grid of factors, a walk along each of them, too.
+        An RGB picture: a band per split, stimuli of each label side by side, further images of a
+        row under its first; of a set that is a grid of factors, a walk along each of them, too.
     """
     task = tasks.get(recipe.task)
     splits, space = task.splits(recipe), task.space(recipe)
     if space is not None:
-        return factor_sheet(space, splits, fetch, tables)
+        return factor_sheet(space, splits, lambda split, rows: fetch(split, rows, IMAGE), tables)
     labels = task.label_column(recipe).names[:MAX_LABELS]
     per_label = max(1, PER_ROW // len(labels))
     width = 2 * _MARGIN + len(labels) * (per_label * (THUMB + _GAP) + _MARGIN)
-    band = 2 * _CAPTION + THUMB + _GAP
+    band = 2 * _CAPTION + len(task.views) * (THUMB + _GAP)
     picture = Image.new("RGB", (width, 2 * _MARGIN + len(splits) * band), _GROUND)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
     for number, split in enumerate(splits):
@@ -57,13 +57,20 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
             draw.text((left, top + _CAPTION), label, _INK, font)
             found = np.flatnonzero(table[task.label] == side)
             rows = found[:: max(1, len(found) // per_label)][:per_label].tolist()
-            for place, image in enumerate(fetch(split.name, rows)):
-                thumb = Image.fromarray(image).resize((THUMB, THUMB), Image.Resampling.LANCZOS)
-                corner = (left + place * (THUMB + _GAP), top + 2 * _CAPTION)
-                picture.paste(thumb, corner)
-                frame = [corner[0] - 1, corner[1] - 1, corner[0] + THUMB, corner[1] + THUMB]
-                draw.rectangle(frame, outline=_FRAME)
+            for depth, view in enumerate(task.views):
+                corner = (left, top + 2 * _CAPTION + depth * (THUMB + _GAP))
+                _row(picture, corner, fetch(split.name, rows, view.name))
     return picture
+
+
+def _row(picture: Image.Image, corner: tuple[int, int], images: NDArray[np.uint8]) -> None:
+    """Paste thumbnails side by side, each in a frame."""
+    draw, (left, top) = ImageDraw.Draw(picture), corner
+    for place, image in enumerate(images):
+        thumb = Image.fromarray(image).resize((THUMB, THUMB), Image.Resampling.LANCZOS)
+        x = left + place * (THUMB + _GAP)
+        picture.paste(thumb, (x, top))
+        draw.rectangle([x - 1, top - 1, x + THUMB, top + THUMB], outline=_FRAME)
 
 
 def sheet_of_folder(folder: Path, manifest: Manifest) -> Image.Image:
@@ -73,7 +80,7 @@ def sheet_of_folder(folder: Path, manifest: Manifest) -> Image.Image:
     splits = {name: SplitReader(folder, manifest, name) for name in names}
     return sheet(
         manifest.recipe,
-        lambda split, rows: splits[split].images(rows),
+        lambda split, rows, view: splits[split].images(rows, view),
         lambda split, n: splits[split].table.rows(slice(0, n)),
     )
 

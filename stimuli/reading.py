@@ -13,7 +13,7 @@ from samediff_stimuli import tasks
 from samediff_stimuli.indices import read_index
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.shards import DamagedError, ShardReader
-from samediff_stimuli.table import Table
+from samediff_stimuli.table import IMAGE, Table
 
 
 class SplitReader:
@@ -34,12 +34,12 @@ class SplitReader:
     def __init__(self, folder: Path, manifest: Manifest, split: str) -> None:
         """Open nothing yet."""
         shards = manifest.of_split(split)
-        self._readers = [ShardReader(folder / shard.file.path) for shard in shards]
+        task = tasks.get(manifest.recipe.task)
+        views = [view.name for view in task.views]
+        self._readers = [ShardReader(folder / shard.file.path, views) for shard in shards]
         self._stops = np.cumsum([shard.rows for shard in shards])
         self._starts = self._stops - [shard.rows for shard in shards]
-        self._names = tuple(
-            c.name for c in tasks.get(manifest.recipe.task).columns(manifest.recipe)
-        )
+        self._names = tuple(column.name for column in task.columns(manifest.recipe))
         self._columns: dict[str, NDArray[Any]] = {}
         self._loaded = np.zeros((len(shards), len(self._names)), dtype=bool)
         self._index = manifest.index_of(split)
@@ -110,24 +110,25 @@ class SplitReader:
             raise IndexError(f"index out of range; the split has rows 0 .. {len(self) - 1}")
         return rows
 
-    def images(self, indices: Sequence[int]) -> NDArray[np.uint8]:
-        """(n, height, width, c) uint8 images of some rows."""
+    def images(self, indices: Sequence[int], view: str = IMAGE) -> NDArray[np.uint8]:
+        """(n, height, width, c) uint8 images of some rows, one of each row's."""
         rows = self.checked(indices)
         out = np.empty((len(rows), *self._readers[0].image_shape), dtype=np.uint8)
-        self.read_into(rows, out)
+        self.read_into(rows, out, view)
         return out
 
-    def read_into(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+    def read_into(self, rows: NDArray[np.int64], out: NDArray[np.uint8], view: str = IMAGE) -> None:
         """Decode the images of some rows.
 
         Args:
             rows: (n,) from `checked`.
             out: (n, height, width, c) uint8, C-contiguous.
+            view: which image of each row.
         """
         which, local = self._locate(rows)
         flat = out.reshape(len(out), int(np.prod(out.shape[1:])))
         for shard, row, target in zip(which.tolist(), local.tolist(), flat, strict=True):
-            self._readers[shard].read_one(row, target)
+            self._readers[shard].read_one(row, target, view)
 
     def values(self, names: Sequence[str], rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Some columns of some rows, loading only the shards that hold them."""

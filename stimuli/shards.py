@@ -12,7 +12,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
 from samediff_stimuli import codec
-from samediff_stimuli.table import Column, Table
+from samediff_stimuli.table import IMAGE, Column, Table
 
-IMAGE = "image"
 PLACES = "places"  # attribute of the images of a long shard: each one's offset and size
 LIBVER = ("v110", "v110")  # pinned: the same bytes from every HDF5 library that can write it
 _MAX_PIXELS = 1 << 26
@@ -48,9 +47,9 @@ class Written:
     Attributes:
         n_bytes: file size.
         sha256: of the file, hex.
-        arrays: column name -> digest of the decoded array, hex; see `array_digest`,
-            `ImagesDigest`.
-        images: XXH3-128 of each image in order, 16 bytes each.
+        arrays: name of a column, or of a row's image -> digest of the decoded array, hex; see
+            `array_digest`, `ImagesDigest`.
+        images: XXH3-128 of the first image of each row in order, 16 bytes each.
     """
 
     n_bytes: int
@@ -96,7 +95,7 @@ def write_shard(
     path: Path,
     table: Table,
     columns: Sequence[Column],
-    images: Iterable[NDArray[np.uint8]],
+    images: Mapping[str, Iterable[NDArray[np.uint8]]],
     image_shape: tuple[int, int, int],
     about: dict[str, Any],
 ) -> Written:
@@ -104,10 +103,10 @@ def write_shard(
 
     Args:
         path: where the shard goes; its folder exists.
-        table: all columns but the image.
+        table: all columns but the images.
         columns: their declarations, for the class names.
-        images: (height, width, c) uint8 images, one for each row of the table; each is used up
-            before the next is asked for.
+        images: by name, the first of them "image": (height, width, c) uint8 images, one for each
+            row of the table; each is used up before the next is asked for.
         image_shape: (height, width, c).
         about: file attributes: recipe, split, first row.
 
@@ -117,7 +116,7 @@ def write_shard(
     Raises:
         OSError: if the disk is full or the folder cannot be written; no partial file is left.
     """
-    data, digest = _file_image(table, columns, images, image_shape, about)
+    data, digests = _file_image(table, columns, images, image_shape, about)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
@@ -125,43 +124,55 @@ def write_shard(
     finally:
         temporary.unlink(missing_ok=True)
     arrays = {name: array_digest(values) for name, values in table.items()}
-    arrays[IMAGE] = digest.hexdigest()
-    return Written(len(data), hashlib.sha256(data).hexdigest(), arrays, bytes(digest.each))
+    arrays |= {name: digest.hexdigest() for name, digest in digests.items()}
+    firsts = bytes(digests[IMAGE].each)
+    return Written(len(data), hashlib.sha256(data).hexdigest(), arrays, firsts)
 
 
 def _file_image(
     table: Table,
     columns: Sequence[Column],
-    images: Iterable[NDArray[np.uint8]],
+    images: Mapping[str, Iterable[NDArray[np.uint8]]],
     image_shape: tuple[int, int, int],
     about: dict[str, Any],
-) -> tuple[bytes, ImagesDigest]:
-    """The bytes of the HDF5 file, made in memory, and the digest of the images."""
-    digest = ImagesDigest()
+) -> tuple[bytes, dict[str, ImagesDigest]]:
+    """The bytes of the HDF5 file, made in memory, and the digests of the images by name."""
     memory = {"driver": "core", "backing_store": False, "block_size": _GROWTH}
     with h5py.File("shard", "w", libver=LIBVER, **memory) as file:
         file.attrs["about"] = json.dumps(about, sort_keys=True)
-        data = file.create_dataset(
-            IMAGE,
-            shape=(table.n_rows, *image_shape),
-            dtype="uint8",
-            chunks=(1, *image_shape),
-            compression="gzip",
-            compression_opts=codec.LEVEL,
-            track_times=False,
-        )
-        for row, image in enumerate(images):
-            digest.update(image)
-            data.id.write_direct_chunk((row, 0, 0, 0), codec.deflate(image))
-        if table.n_rows > _LONG:
-            data.attrs[PLACES] = _places(data)
+        digests = {
+            name: _write_images(file, name, each, (table.n_rows, *image_shape))
+            for name, each in images.items()
+        }
         for column in columns:
             values = file.create_dataset(column.name, data=table[column.name], track_times=False)
             values.attrs["about"] = column.about
             if column.names:
                 values.attrs["names"] = json.dumps(column.names)
         file.flush()
-        return file.id.get_file_image(), digest
+        return file.id.get_file_image(), digests
+
+
+def _write_images(
+    file: h5py.File, name: str, images: Iterable[NDArray[np.uint8]], shape: tuple[int, ...]
+) -> ImagesDigest:
+    """Write a dataset of images one by one, each its own chunk; return their digest."""
+    digest = ImagesDigest()
+    data = file.create_dataset(
+        name,
+        shape=shape,
+        dtype="uint8",
+        chunks=(1, *shape[1:]),
+        compression="gzip",
+        compression_opts=codec.LEVEL,
+        track_times=False,
+    )
+    for row, image in enumerate(images):
+        digest.update(image)
+        data.id.write_direct_chunk((row, 0, 0, 0), codec.deflate(image))
+    if shape[0] > _LONG:
+        data.attrs[PLACES] = _places(data)
+    return digest
 
 
 def _places(images: h5py.Dataset) -> NDArray[np.int64]:
@@ -178,7 +189,7 @@ def _places(images: h5py.Dataset) -> NDArray[np.int64]:
 class _Opened(NamedTuple):
     """What a reader knows of its file once it is open."""
 
-    places: NDArray[np.int64]  # (n, 2) offset and size of each image's bytes
+    places: dict[str, NDArray[np.int64]]  # image: (n, 2) offset and size of each one's bytes
     image_shape: tuple[int, int, int]
     file: int
 
@@ -188,17 +199,18 @@ class ShardReader:
 
     Args:
         path: the shard file.
+        views: names of the images of a row.
 
     Every method raises DamagedError, naming the file, if it is not a readable shard.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, views: Sequence[str] = (IMAGE,)) -> None:
         """Remember the path."""
-        self.path = path
+        self.path, self.views = path, tuple(views)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the path and nothing that is open."""
-        return {"path": self.path}
+        return {"path": self.path, "views": self.views}
 
     def __del__(self) -> None:
         """Close the file."""
@@ -207,88 +219,98 @@ class ShardReader:
 
     @property
     def table(self) -> Table:
-        """All columns but the image."""
+        """All columns but the images."""
         if "_table" not in self.__dict__:
             self._open()
-            self.__dict__["_table"] = self._read(_columns)
+            self.__dict__["_table"] = self._read(self._columns)
         table: Table = self.__dict__["_table"]
         return table
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return len(self._open().places)
+        return len(self._open().places[self.views[0]])
 
     def columns(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Some columns, without the others."""
-        return self._read(lambda file, path: {name: file[name][()] for name in names})
+        return self._read(lambda file: {name: file[name][()] for name in names})
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, c)."""
         return self._open().image_shape
 
-    def read_into(self, rows: Iterable[int], out: NDArray[np.uint8]) -> None:
+    def read_into(self, rows: Iterable[int], out: NDArray[np.uint8], view: str = IMAGE) -> None:
         """Decode the images of some rows into out[0], out[1], ...
 
         Args:
             rows: row numbers within the shard.
             out: (n, height, width, c) uint8, C-contiguous.
+            view: which image of each row.
         """
         for target, row in zip(out.reshape(len(out), -1), rows, strict=True):
-            self.read_one(row, target)
+            self.read_one(row, target, view)
 
-    def read_one(self, row: int, out: NDArray[np.uint8]) -> None:
-        """Decode the image of one row; the decoder runs outside the interpreter's lock.
+    def read_one(self, row: int, out: NDArray[np.uint8], view: str = IMAGE) -> None:
+        """Decode an image of one row; the decoder runs outside the interpreter's lock.
 
         Args:
             row: row number within the shard.
             out: (height * width * c,) uint8, C-contiguous.
+            view: which image of the row.
         """
         opened = self._open()
-        offset, size = opened.places[row].tolist()
+        offset, size = opened.places[view][row].tolist()
         if not codec.inflate_into(os.pread(opened.file, size, offset), out):
-            raise DamagedError(f"{self.path}: the image of row {row} is damaged")
+            raise DamagedError(f"{self.path}: the {view} of row {row} is damaged")
 
     def _open(self) -> _Opened:
         """Load everything but images, unless that is done."""
         opened: _Opened | None = self.__dict__.get("_opened")
         if opened is not None:
             return opened
-        found = self._read(_load)
+        found = self._read(self._load)
         opened = self.__dict__.setdefault("_opened", found)  # atomic: another thread may be first
         if opened is not found:
             os.close(found.file)
         return opened
 
-    def _read(self, what: Callable[[h5py.File, Path], _Found]) -> _Found:
+    def _read(self, what: Callable[[h5py.File], _Found]) -> _Found:
         """What a function finds in the file."""
         try:
             with h5py.File(self.path, "r") as file:
-                return what(file, self.path)
+                return what(file)
         except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
             if getattr(error, "errno", None) in _NOT_DAMAGE:
                 raise
             reason = str(error).splitlines()[0]
             raise DamagedError(f"{self.path} is not a readable shard: {reason}") from error
 
+    def _columns(self, file: h5py.File) -> Table:
+        return Table({name: data[()] for name, data in file.items() if name not in self.views})
 
-def _columns(file: h5py.File, path: Path) -> Table:
-    return Table({name: data[()] for name, data in file.items() if name != IMAGE})
+    def _load(self, file: h5py.File) -> _Opened:
+        """Take the places of the images; refuse what no shard of ours looks like."""
+        images = [file[name] for name in self.views]
+        places = {
+            name: _checked(data, self.path) for name, data in zip(self.views, images, strict=True)
+        }
+        if len({data.shape for data in images}) > 1:
+            raise ValueError("the images of its rows differ in number or size")
+        _, height, width, channels = images[0].shape
+        return _Opened(places, (height, width, channels), os.open(self.path, os.O_RDONLY))
 
 
-def _load(file: h5py.File, path: Path) -> _Opened:
-    """Take the places of the images; refuse what no shard of ours looks like."""
-    images = file[IMAGE]
+def _checked(images: h5py.Dataset, path: Path) -> NDArray[np.int64]:
+    """The places of a dataset of images; ValueError if no shard of ours has such a dataset."""
     n, *shape = images.shape
     one_each = images.chunks == (1, *shape) and images.dtype == np.uint8 and len(shape) == 3
     if not one_each or images.compression != "gzip" or int(np.prod(shape)) > _MAX_PIXELS:
         raise ValueError("its image dataset is not uint8, gzip, one image a chunk")
-    places = images.attrs[PLACES] if PLACES in images.attrs else _places(images)
+    places: NDArray[np.int64] = images.attrs[PLACES] if PLACES in images.attrs else _places(images)
     if places.shape != (n, 2) or places.dtype != np.int64:
         raise ValueError(f"its attribute {PLACES!r} does not fit its images")
     end = int(places.sum(axis=1).max(initial=0))
     if (places[:, 1] <= 0).any() or (places[:, 0] < 0).any() or end > os.path.getsize(path):
         raise ValueError("it is cut short")
-    height, width, channels = shape
-    return _Opened(places, (height, width, channels), os.open(path, os.O_RDONLY))
+    return places

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+IMAGE = "image"  # name of a row's first image, beside the columns
 Array = NDArray[Any]
 
 

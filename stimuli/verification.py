@@ -13,13 +13,7 @@ from samediff_stimuli.engine import record_of
 from samediff_stimuli.indices import index_digest, read_index
 from samediff_stimuli.manifest import Manifest, ShardRecord, in_words, load
 from samediff_stimuli.recipe import FORMAT_VERSION, Recipe
-from samediff_stimuli.shards import (
-    IMAGE,
-    DamagedError,
-    ImagesDigest,
-    ShardReader,
-    array_digest,
-)
+from samediff_stimuli.shards import DamagedError, ImagesDigest, ShardReader, array_digest
 from samediff_stimuli.table import Table
 
 DIFFERS = "is not what the recipe gives"
@@ -166,38 +160,57 @@ def _shard_problems(
 ) -> Iterator[str]:
     """Compare a shard's decoded arrays with their digests, and its rows with new ones."""
     path = folder / shard.file.path
-    reader = ShardReader(path)
     task = tasks.get(recipe.task)
-    shape = task.image_shape(recipe)
-    if reader.n_rows != shard.rows or reader.image_shape != shape:
+    reader = ShardReader(path, [view.name for view in task.views])
+    if reader.n_rows != shard.rows or reader.image_shape != task.image_shape(recipe):
         yield f"{path}: {reader.n_rows} rows of {reader.image_shape}, not {shard.rows}"
         return
     listed = task.members is None or task.members(recipe, shard.split) is not None
     stop = shard.start + shard.rows
     new = task.design(recipe, shard.split, shard.start, stop) if listed else Table({})
-    digest = ImagesDigest()
-    out = np.empty((BATCH, *shape), dtype=np.uint8)
-    chosen = np.zeros(shard.rows, dtype=bool)
-    chosen[rows] = True
-    bad = []
-    for first in range(0, shard.rows, BATCH):
-        part = np.arange(first, min(first + BATCH, shard.rows))
-        images = out[: len(part)]
-        reader.read_into(part.tolist(), images)
-        for image in images:
-            digest.update(image)
-        again = part[chosen[part]]
-        if len(again):
-            made = task.render(recipe, shard.split, new.rows(again))
-            differs = (made != images[again - first]).any(axis=(1, 2, 3))
-            bad += (again[differs] + shard.start).tolist()
     arrays = {name: array_digest(values) for name, values in reader.table.items()}
-    arrays[IMAGE] = digest.hexdigest()
+    bad = {}
+    for view in task.views:
+        arrays[view.name], bad[view.name] = _images(recipe, reader, shard, rows, new, view.name)
     for name in sorted(shard.arrays.keys() | arrays.keys()):
         if arrays.get(name) != shard.arrays.get(name):
             yield f"{path}: column {name!r} does not have the digest that the manifest gives"
     for name, values in new.items():
         if name not in reader.table or not np.array_equal(values, reader.table[name]):
             yield f"{path}: column {name!r} is not what the recipe gives"
-    if bad:
-        yield f"{path}: image of row {bad[0]} {DIFFERS} ({len(bad)} such rows)"
+    for name, found in bad.items():
+        if found:
+            yield f"{path}: {name} of row {found[0]} {DIFFERS} ({len(found)} such rows)"
+
+
+def _images(
+    recipe: Recipe, reader: ShardReader, shard: ShardRecord, rows: np.ndarray, new: Table, view: str
+) -> tuple[str, list[int]]:
+    """The digest of a shard's images of one view, and the rows that come out otherwise when made.
+
+    Args:
+        recipe: of the dataset.
+        reader: of the shard.
+        shard: its record.
+        rows: to make anew, counted from the shard's first.
+        new: the shard's table, made anew.
+        view: which image of each row.
+    """
+    task = tasks.get(recipe.task)
+    digest = ImagesDigest()
+    out = np.empty((BATCH, *task.image_shape(recipe)), dtype=np.uint8)
+    chosen = np.zeros(shard.rows, dtype=bool)
+    chosen[rows] = True
+    bad: list[int] = []
+    for first in range(0, shard.rows, BATCH):
+        part = np.arange(first, min(first + BATCH, shard.rows))
+        images = out[: len(part)]
+        reader.read_into(part.tolist(), images, view)
+        for image in images:
+            digest.update(image)
+        again = part[chosen[part]]
+        if len(again):
+            made = task.render(recipe, shard.split, new.rows(again), view=view)
+            differs = (made != images[again - first]).any(axis=(1, 2, 3))
+            bad += (again[differs] + shard.start).tolist()
+    return digest.hexdigest(), bad

@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 
 from samediff_stimuli.factors import FactorSpace
 from samediff_stimuli.recipe import FORMAT_VERSION, InputError, Options, Recipe
-from samediff_stimuli.table import Column, Table, concatenate
+from samediff_stimuli.table import IMAGE, Column, Table, concatenate
+
+_Paint = Callable[[Recipe, str, Table], Iterator[NDArray[np.uint8]]]
+_Instances = Callable[[Recipe, str, Table], NDArray[np.uint8]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,30 @@ class Split:
     about: str
     held_out: bool = False
     partition: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class View:
+    """One of the images that a row shows; all of them have the same size.
+
+    Attributes:
+        name: "image" of the first; another's columns are named after it, e.g.
+            "counterfactual_shape".
+        about: one line for the card.
+        paint: as `Task.paint`, of this image.
+        instances: as `Task.instances`, of this image.
+    """
+
+    name: str
+    about: str
+    paint: _Paint
+    instances: _Instances
+
+    def scene(self, table: Table) -> Table:
+        """A table whose columns describe this image, under the names of the first image's."""
+        mark = f"{self.name}_"
+        own = {name.removeprefix(mark): v for name, v in table.items() if name.startswith(mark)}
+        return Table({**table, **own})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +116,7 @@ class Task:
         maps: (recipe, split, table) -> more maps of the images by name, if there are any: "depth"
             (n, height, width) float32 along the camera's axis in dm, inf where nothing is near;
             "full_masks" (n, k, height, width) bool, each object as if alone.
+        more_views: the images of a row after the first, which `paint` paints; none of costly ones.
     """
 
     name: str
@@ -103,8 +131,8 @@ class Task:
     image_shape: Callable[[Recipe], tuple[int, int, int]]
     splits: Callable[[Recipe], tuple[Split, ...]]
     design: Callable[[Recipe, str, int, int], Table]
-    paint: Callable[[Recipe, str, Table], Iterator[NDArray[np.uint8]]]
-    instances: Callable[[Recipe, str, Table], NDArray[np.uint8]]
+    paint: _Paint
+    instances: _Instances
     oracle: Callable[[Recipe, Mapping[str, Any]], int]
     contains: Callable[[Recipe, str, Mapping[str, Any]], bool]
     stimulus: Callable[[Recipe, Mapping[str, Any]], tuple[object, ...]]
@@ -124,6 +152,26 @@ class Task:
     costly: bool = False
     made_with: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
     maps: Callable[[Recipe, str, Table], Mapping[str, NDArray[Any]]] = lambda *which: {}
+    more_views: tuple[View, ...] = ()
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The images of a row, in order; most tasks have one."""
+        about = "the image that `label` is of" if self.more_views else ""
+        first = View(name=IMAGE, about=about, paint=self.paint, instances=self.instances)
+        return (first, *self.more_views)
+
+    def view(self, name: str) -> View:
+        """One of the images of a row by name.
+
+        Raises:
+            InputError: if a row has no such image.
+        """
+        for view in self.views:
+            if view.name == name:
+                return view
+        known = ", ".join(view.name for view in self.views)
+        raise InputError(f"unknown view {name!r}; the images of a row of {self.name!r}: {known}")
 
     def stored_splits(self, recipe: Recipe) -> tuple[Split, ...]:
         """The splits whose rows are on disk, in order."""
@@ -134,12 +182,18 @@ class Task:
         return next(column for column in self.columns(recipe) if column.name == self.label)
 
     def render(
-        self, recipe: Recipe, split: str, table: Table, out: NDArray[np.uint8] | None = None
+        self,
+        recipe: Recipe,
+        split: str,
+        table: Table,
+        out: NDArray[np.uint8] | None = None,
+        view: str = IMAGE,
     ) -> NDArray[np.uint8]:
         """The images of a table's rows: (n, height, width, c) uint8, in `out` if it is given."""
         shape = (table.n_rows, *self.image_shape(recipe))
         images = np.empty(shape, dtype=np.uint8) if out is None else out
-        for image, painted in zip(images, self.paint(recipe, split, table), strict=True):
+        paint = self.view(view).paint
+        for image, painted in zip(images, paint(recipe, split, table), strict=True):
             image[:] = painted
         return images
 
@@ -271,13 +325,21 @@ def design(recipe: Recipe, split: str, rows: Sequence[int] | slice) -> Table:
     return concatenate([task.design(recipe, split, row, row + 1) for row in rows])
 
 
-def render(recipe: Recipe, split: str, rows: Sequence[int] | slice) -> NDArray[np.uint8]:
+def render(
+    recipe: Recipe, split: str, rows: Sequence[int] | slice, view: str = IMAGE
+) -> NDArray[np.uint8]:
     """The images of some rows of a split, made without making any others.
+
+    Args:
+        recipe: what to make.
+        split: split name.
+        rows: as for `design`.
+        view: which image of each row, where rows have several.
 
     Returns:
         (n, height, width, c) uint8 in [0, 255]; c is 3, or 1 for binary images.
 
     Raises:
-        InputError: a row that the split does not have.
+        InputError: a row that the split does not have, or no such image.
     """
-    return get(recipe.task).render(recipe, split, design(recipe, split, rows))
+    return get(recipe.task).render(recipe, split, design(recipe, split, rows), view=view)

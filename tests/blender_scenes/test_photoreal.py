@@ -342,7 +342,7 @@ def test_verify_without_bpy_compares_digests(tmp_path, monkeypatch):
     assert "bpy" in report.unmade
     shard = out / load(out).shards[1].file.path
     data = bytearray(shard.read_bytes())
-    place = int(ShardReader(shard)._open().places[50, 0]) + 9
+    place = int(ShardReader(shard)._open().places["image"][50, 0]) + 9
     data[place] ^= 0x55  # in the middle of an image
     shard.write_bytes(data)
     problems = verify(out).problems

@@ -9,6 +9,8 @@ import pytest
 from samediff_stimuli import make_recipe, tasks
 from samediff_stimuli.shards import DamagedError, ShardReader, write_shard
 
+SHAPE = (224, 224, 3)
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
@@ -18,7 +20,7 @@ def written(tmp_path_factory):
     table = task.design(recipe, "train", 0, 40)
     images = task.render(recipe, "train", table)
     path = tmp_path_factory.mktemp("shard") / "a.h5"
-    record = write_shard(path, table, task.columns(recipe), images, images.shape[1:], {"x": 1})
+    record = write_shard(path, table, task.columns(recipe), {"image": images}, SHAPE, {"x": 1})
     return path, table, images, record
 
 
@@ -51,8 +53,8 @@ def test_same_bytes_again(written, tmp_path):
         tmp_path / "b.h5",
         table,
         task.columns(make_recipe("rmts", 0)),
-        images,
-        images.shape[1:],
+        {"image": images},
+        SHAPE,
         {"x": 1},
     )
     assert again == record
@@ -72,8 +74,8 @@ def test_no_partial_file_after_a_failure(written, tmp_path):
             tmp_path / "c.h5",
             table,
             tasks.get("rmts").columns(make_recipe("rmts", 0)),
-            batches(),
-            images.shape[1:],
+            {"image": batches()},
+            SHAPE,
             {},
         )
     assert list(tmp_path.iterdir()) == []
