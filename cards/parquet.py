@@ -76,7 +76,11 @@ class ParquetShard:
 
     def add(self, image: NDArray[np.uint8]) -> None:
         """Encode the next (height, width, c) image."""
-        self._images.append(png_bytes(image))
+        self.add_png(png_bytes(image))
+
+    def add_png(self, file: bytes) -> None:
+        """Take the next image as a PNG file of `png_bytes`."""
+        self._images.append(file)
 
     def finish(self, table: Table) -> Path:
         """Write the file under a temporary name, rename it, and return its path."""
