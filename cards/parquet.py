@@ -77,7 +77,11 @@ class ParquetShard:
 
     def add(self, image: NDArray[np.uint8], view: str) -> None:
         """Encode the next (height, width, c) image of that name."""
-        self._images[view].append(png_bytes(image))
+        self.add_png(png_bytes(image), view)
+
+    def add_png(self, file: bytes, view: str) -> None:
+        """Take the next image of that name as a PNG file of `png_bytes`."""
+        self._images[view].append(file)
 
     def finish(self, table: Table) -> Path:
         """Write the file under a temporary name, rename it, and return its path."""

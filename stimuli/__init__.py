@@ -13,11 +13,9 @@ if TYPE_CHECKING:
     from samediff_stimuli.aligned_options import AlignedOptions
     from samediff_stimuli.blender_scenes.photoreal_options import PhotorealOptions
     from samediff_stimuli.cards.audit import audit
-    from samediff_stimuli.cards.benchmark import export_benchmark
-    from samediff_stimuli.cards.coco import export_coco
     from samediff_stimuli.cards.dataset import generate
     from samediff_stimuli.cards.downloading import download
-    from samediff_stimuli.cards.exporting import export_png
+    from samediff_stimuli.cards.exports.folder import export
     from samediff_stimuli.cards.importing import import_folder
     from samediff_stimuli.cards.importing_factors import import_factors
     from samediff_stimuli.engines import Engine
@@ -56,9 +54,7 @@ _HOMES = {
     "audit": "cards.audit",
     "design": "tasks",
     "download": "cards.downloading",
-    "export_benchmark": "cards.benchmark",
-    "export_coco": "cards.coco",
-    "export_png": "cards.exporting",
+    "export": "cards.exports.folder",
     "generate": "cards.dataset",
     "import_factors": "cards.importing_factors",
     "import_folder": "cards.importing",
@@ -87,9 +83,7 @@ __all__ = [
     "audit",
     "design",
     "download",
-    "export_benchmark",
-    "export_coco",
-    "export_png",
+    "export",
     "generate",
     "import_factors",
     "import_folder",

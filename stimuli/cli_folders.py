@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from samediff_stimuli import cli_report
+from samediff_stimuli.cards import exports
 from samediff_stimuli.recipe import InputError
+
+if TYPE_CHECKING:
+    from samediff_stimuli.cards.exports.format import Format
 
 _SHOWN = 5  # strays that are named
 
@@ -124,79 +128,79 @@ def _import_folder(folder: Path, out: Path, split: str | None, **given: Any) -> 
 @click.command("export")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["png", "coco", "benchmark-npz"]),
-    required=True,
-    help="PNG files; PNG files with COCO annotations; or the npz files that the benchmark of "
-    "Schott et al. 2021 reads.",
+    "--format", "kind", type=click.Choice(list(exports.MODULES)), required=True, help="See above."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--split", "splits", multiple=True, help="Split to write; give it again for more.")
-@click.option("--objects", type=click.Path(), help="Pictures that a naturalistic set is made of.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the folder.")
+@click.option(
+    "--objects", type=click.Path(), help="coco: pictures that a naturalistic set is made of."
+)
+@click.option("--trials", type=int, help="trials: how many each participant sees; default 96.")
+@click.option("--participants", type=int, help="trials: how many orders to make; default 1.")
+@click.option("--order-seed", type=int, help="trials: of choice and order; default 0.")
+@click.option("--question", help="trials: column that is asked for; default the label.")
+@click.option("--key-different", help="trials: key for 'different'; default f.")
+@click.option("--key-same", help="trials: key for 'same'; default j.")
+@click.option("--viewing-distance-cm", type=float, help="trials: from eye to screen; default 57.")
+@click.option(
+    "--pixels-per-cm", type=float, help="trials: of the screen; default 37.8 (96 an inch)."
+)
 def export_command(
     folder: Path,
     kind: str,
     out: Path,
     splits: tuple[str, ...],
-    objects: str | None,
     overwrite: bool,
+    **options: Any,
 ) -> None:
-    """Write a dataset as image files, OUT/SPLIT/CLASS/0000012.png, or as a benchmark's npz files.
+    """Write a dataset in the format of others.
 
-    Beside PNG files, OUT/SPLIT.csv and OUT/SPLIT.jsonl have every column of every row; 'import'
-    takes the folder back. With COCO annotations all these are in OUT/images; every object's mask is
-    in OUT/annotations/SPLIT.json. The npz files are DATASET_VARIANT_PART_images.npz and
-    ..._labels.npz, for grids of factors such as dsprites.
+    \b
+    png            OUT/SPLIT/CLASS/0000012.png, and every column in OUT/SPLIT.csv and .jsonl;
+                   'import' takes the folder back.
+    coco           The same in OUT/images, and every object's mask in OUT/annotations.
+    parquet        The files that load_dataset(OUT) reads, alone, with a small card.
+    webdataset     Tar files, OUT/SPLIT-000000.tar, of .png, .json and .cls; load_dataset too.
+    numpy          OUT/SPLIT/images.npy, which can be memory-mapped, and columns.npz.
+    trials         An experiment for people: stimuli, trials.csv and trials.json with sizes in
+                   pixels and degrees, a page (jsPsych) and a program (PsychoPy) that run it.
+    benchmark-npz  What the benchmark of Schott et al. 2021 reads, of grids of factors.
 
     \b
     samediff-stimuli export rmts-p32-seed0 --format png --out rmts-png
     samediff-stimuli export rmts-p32-seed0 --format coco --split test --out rmts-coco
+    samediff-stimuli export rmts-p32-seed0 --format trials --participants 20 --out rmts-people
     """
-    from samediff_stimuli.cards.benchmark import export_benchmark
-    from samediff_stimuli.cards.coco import export_coco
-    from samediff_stimuli.cards.exporting import chosen_splits, export_png
-    from samediff_stimuli.manifest import load
+    from samediff_stimuli.cards.exports.folder import source_of, write
 
-    if objects is not None and kind != "coco":
-        raise InputError(f"--objects {objects} is for --format coco; leave it out")
-    total = sum(split.rows for split in chosen_splits(load(folder), splits or None))
-    steps = 2 if kind == "coco" else 1  # annotations, and images
-    with cli_report.progress(steps * total, f"exporting {folder}") as on_rows:
-        common: dict[str, Any] = {
-            "splits": splits or None,
-            "overwrite": overwrite,
-            "on_rows": on_rows,
-        }
-        if kind == "coco":
-            export_coco(folder, out, objects=objects, **common)
-        else:
-            export = export_png if kind == "png" else export_benchmark
-            export(folder, out, **common)
-    _say_exported(out, kind)
-
-
-def _say_exported(out: Path, kind: str) -> None:
-    """Say what an export holds, and what to type next."""
-    inner = {"annotations": "/*.json"} if kind == "coco" else {}
-    usual = "/SPLIT/CLASS/*.png" if kind == "coco" else "/CLASS/*.png"
+    chosen = _format(kind, {name: value for name, value in options.items() if value is not None})
+    source = chosen.plan(source_of(folder, splits or None))
+    with cli_report.progress(chosen.steps(source), f"exporting {folder}") as on_rows:
+        write(replace(source, on_rows=on_rows), out, chosen, overwrite=overwrite)
     click.echo(f"{out}:")
-    for path in sorted(path for path in out.iterdir() if not path.name.startswith(".")):
-        click.echo(f"  {path.name}{inner.get(path.name, usual) if path.is_dir() else ''}")
-    if kind == "benchmark-npz":
-        return
-    named = str(out) if not str(out).startswith("-") else f"./{out}"
-    images = f"{named}/images" if kind == "coco" else named
-    click.echo("\nNext:")
-    click.echo(
-        f"  samediff-stimuli import {shlex.quote(images)} --out {shlex.quote(f'{named}-again')}"
-    )
-    if kind == "coco":
-        path = min((out / "annotations").iterdir())
-        quoted = json.dumps(f"{named}/annotations/{path.name}", ensure_ascii=False)
-        code = f"from pycocotools.coco import COCO; COCO({quoted})"
-        click.echo(f"  python -c {shlex.quote(code)}  # pip install pycocotools")
+    for line in chosen.shown(out):
+        click.echo(f"  {line}")
+    commands = chosen.then(str(out) if not str(out).startswith("-") else f"./{out}")
+    if commands:
+        click.echo("\nNext:")
+    for command in commands:
+        click.echo(f"  {command}")
+
+
+def _format(kind: str, given: dict[str, Any]) -> Format:
+    """A format with its options.
+
+    Raises:
+        InputError: if an option belongs to another format.
+    """
+    takers = {n: {spec.name for spec in fields(exports.get(n))} for n in exports.MODULES if given}
+    for name, value in given.items():
+        if name not in takers[kind]:
+            flag = f"--{name.replace('_', '-')}"
+            of = next(other for other in takers if name in takers[other])
+            raise InputError(f"{flag} {value} is for --format {of}; leave it out")
+    return exports.get(kind)(**given)
 
 
 @click.command("download")

@@ -23,6 +23,7 @@ ALLOWED = {
 # module -> what it may import besides; each is the one place for that library
 MORE = {
     "cards/audit.py": (set(), {"scipy"}),
+    "cards/exports/experiments/psychopy_experiment.py": (set(), {"psychopy"}),  # people run it
     "stimuli/shards.py": (set(), {"h5py", "xxhash"}),
     "stimuli/kept.py": (set(), {"xxhash"}),
     "stimuli/tasks/photoreal.py": ({"blender_scenes"}, set()),
@@ -61,6 +62,8 @@ LAZY = {
     "blender_scenes/render.py": {"bpy"},
     "blender_scenes/stage.py": {"bpy"},
     "cards/parquet.py": {"pyarrow"},
+    "cards/exports/hub.py": {"huggingface_hub"},
+    "cards/exports/experiments/psychopy_experiment.py": {"psychopy"},
     "models/factor_report.py": {"matplotlib"},
     "models/curves.py": {"matplotlib"},
     "models/validation_plot.py": {"matplotlib"},

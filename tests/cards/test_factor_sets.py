@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from samediff_stimuli import generate, make_recipe, tasks
-from samediff_stimuli.cards.benchmark import export_benchmark
+from samediff_stimuli import export, generate, make_recipe, tasks
 from samediff_stimuli.cli import main
 from samediff_stimuli.factors import archives
 from samediff_stimuli.factors.archives import PUBLISHED
@@ -118,8 +117,8 @@ def test_loader_and_samplers_stay_inside_the_split(made):
 @pytest.mark.parametrize("name", SETS)
 def test_the_benchmarks_files(made, tmp_path, name):
     """Each part is an npz of uint8 N x C x H x W and integer levels under the key arr_0."""
-    export_benchmark(made[name], tmp_path / "out")
-    export_benchmark(made[name], tmp_path / "again")
+    export(made[name], tmp_path / "out", "benchmark-npz")
+    export(made[name], tmp_path / "again", "benchmark-npz")
     space = tasks.get(name).space(load(made[name]).recipe)
     for variant in ("random", "composition", "interpolation", "extrapolation"):
         for part in ("train", "test"):
@@ -139,7 +138,7 @@ def test_the_benchmarks_files(made, tmp_path, name):
 
 def test_published_label_files_give_their_splits(made, tmp_path):
     """--split-labels lists the rows of the files, in their order, twins and all."""
-    export_benchmark(made["dsprites"], tmp_path / "labels")
+    export(made["dsprites"], tmp_path / "labels", "benchmark-npz")
     space = tasks.get("dsprites").space(load(made["dsprites"]).recipe)
     rng = np.random.default_rng(0)  # an order of somebody else's
     rows = rng.permutation(len(space))
@@ -417,7 +416,7 @@ def test_a_place_that_the_split_lacks_is_no_image(made):
 
 def test_verify_with_files_that_a_set_was_not_made_from(made, tmp_path):
     """Label files given to a set that was split otherwise are refused in one line."""
-    export_benchmark(made["dsprites"], tmp_path / "labels")
+    export(made["dsprites"], tmp_path / "labels", "benchmark-npz")
     done = CliRunner().invoke(
         main, ["verify", str(made["dsprites"]), "--split-labels", str(tmp_path / "labels")]
     )
@@ -427,7 +426,7 @@ def test_verify_with_files_that_a_set_was_not_made_from(made, tmp_path):
 
 def test_a_materialized_set_of_label_files(made, tmp_path):
     """Without the label files, verify checks digests, and says that it made nothing anew."""
-    export_benchmark(made["dsprites"], tmp_path / "labels")
+    export(made["dsprites"], tmp_path / "labels", "benchmark-npz")
     labels = {"split_labels": str(tmp_path / "labels"), "variant": "composition"}
     given = options_of("dsprites", materialize=True, **labels)
     out = tmp_path / "set"
@@ -446,7 +445,7 @@ def test_a_materialized_set_of_label_files(made, tmp_path):
 def test_label_files_that_are_no_split(made, tmp_path, fault):
     """Doubled or shared rows, and files that are broken, are refused in one line."""
     folder = tmp_path / "labels"
-    export_benchmark(made["dsprites"], folder)
+    export(made["dsprites"], folder, "benchmark-npz")
     train, test = (folder / f"dsprites_random_{part}_labels.npz" for part in ("train", "test"))
     labels = np.load(test)["arr_0"]
     if fault == "twice":

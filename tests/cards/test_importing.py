@@ -15,7 +15,7 @@ from PIL import Image
 
 from samediff_stimuli import InputError, design, generate, make_recipe, render, tasks
 from samediff_stimuli.cards.card import card, command
-from samediff_stimuli.cards.exporting import export_png
+from samediff_stimuli.cards.exports.folder import export
 from samediff_stimuli.cards.importing import COLUMNS, import_folder
 from samediff_stimuli.cards.listing import scan
 from samediff_stimuli.cli import main
@@ -95,7 +95,7 @@ def test_load_dataset_reads_it(made, tmp_path, monkeypatch):
 def test_round_trip(names, tmp_path):
     """import -> export -> import gives the same digest, whatever the classes are called."""
     first = import_folder(fill(tmp_path / "images", names), tmp_path / "one", workers=1)
-    export_png(tmp_path / "one", tmp_path / "png")
+    export(tmp_path / "one", tmp_path / "png")
     second = import_folder(tmp_path / "png", tmp_path / "two", workers=1)
     assert second.digest() == first.digest()
     assert second.recipe == first.recipe
@@ -220,7 +220,7 @@ def test_unequal_sizes(images, tmp_path):
     assert (image[:3] > 250).all()
     assert (image[8:12] < 12).all()
     assert "7 images were padded" in (tmp_path / "set" / "README.md").read_text()
-    export_png(tmp_path / "set", tmp_path / "png")
+    export(tmp_path / "set", tmp_path / "png")
     assert import_folder(tmp_path / "png", tmp_path / "two", workers=1).digest() == made.digest()
 
 

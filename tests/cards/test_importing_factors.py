@@ -13,9 +13,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from samediff_stimuli import InputError, generate, import_factors, make_recipe, render, tasks
-from samediff_stimuli.cards.benchmark import export_benchmark
 from samediff_stimuli.cards.card import command
-from samediff_stimuli.cards.exporting import export_png
+from samediff_stimuli.cards.exports.folder import export
 from samediff_stimuli.cli import main
 from samediff_stimuli.engine import PARTIAL
 from samediff_stimuli.loaders import FactorDataset, StimulusDataset, changed_pairs, make_loader
@@ -190,7 +189,7 @@ def test_a_perfect_model_scores_one(partial, split):
 
 def test_the_benchmarks_files(partial, tmp_path):
     """export benchmark-npz writes uint8 N x C x H x W and levels of the images that are there."""
-    export_benchmark(partial, tmp_path / "out")
+    export(partial, tmp_path / "out", "benchmark-npz")
     assert len(list((tmp_path / "out").glob("*.npz"))) == 16
     images = np.load(tmp_path / "out" / "factors_composition_test_images.npz")["arr_0"]
     levels = np.load(tmp_path / "out" / "factors_composition_test_labels.npz")["arr_0"]
@@ -304,7 +303,7 @@ def test_a_table_of_words_and_numbers(tmp_path):
     assert "Table `t.csv`" in text
     assert "6 files: PNG 6; colour modes RGB 6." in text
     assert verify(out).problems == ()
-    export_png(out, tmp_path.parent / "png", splits=["grid"])
+    export(out, tmp_path.parent / "png", splits=["grid"])
     assert {path.name for path in (tmp_path.parent / "png" / "grid").iterdir()} == {"Anna", "zoë"}
 
 

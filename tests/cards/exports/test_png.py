@@ -9,9 +9,17 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from samediff_stimuli import AlignedOptions, DamagedError, InputError, generate, make_recipe, tasks
-from samediff_stimuli.cards import exporting
-from samediff_stimuli.cards.exporting import MARKER, export_png, is_export
+from samediff_stimuli import (
+    AlignedOptions,
+    DamagedError,
+    InputError,
+    export,
+    generate,
+    make_recipe,
+    tasks,
+)
+from samediff_stimuli.cards.exports import format
+from samediff_stimuli.cards.exports.folder import MARKER, is_export
 from samediff_stimuli.cards.importing import import_folder
 from samediff_stimuli.cli import main
 from samediff_stimuli.loaders import StimulusDataset
@@ -31,7 +39,7 @@ def rmts(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(rmts):
     """Its export; tests must not change it."""
-    export_png(rmts, rmts.with_name("png"))
+    export(rmts, rmts.with_name("png"))
     return rmts.with_name("png")
 
 
@@ -83,7 +91,7 @@ def test_eight_labels(tmp_path):
     """A set of eight labels has eight folders, empty ones of a split included; import takes it."""
     recipe = make_recipe("dissociation", 0, DissociationOptions(test=16))
     generate(recipe, tmp_path / "set", workers=1, parquet=False)
-    export_png(tmp_path / "set", tmp_path / "png")
+    export(tmp_path / "set", tmp_path / "png")
     folders = sorted(path.name for path in (tmp_path / "png" / "test").iterdir())
     assert folders == [f"{label:03b}" for label in range(8)]
     made = import_folder(tmp_path / "png", tmp_path / "again", workers=1, parquet=False)
@@ -96,7 +104,7 @@ def test_eight_labels(tmp_path):
 
 def test_same_dataset_same_bytes(rmts, exported, tmp_path):
     """Two exports of one dataset are equal, byte for byte."""
-    export_png(rmts, tmp_path / "again")
+    export(rmts, tmp_path / "again")
     assert contents(tmp_path / "again") == contents(exported)
     about = json.loads((exported / MARKER).read_text())
     assert about["digest"] == load(rmts).digest()
@@ -104,9 +112,9 @@ def test_same_dataset_same_bytes(rmts, exported, tmp_path):
 
 def test_out_may_be_new_or_empty(rmts, tmp_path):
     """A missing folder is made, with its parents; an empty one is filled."""
-    export_png(rmts, tmp_path / "a" / "b")
+    export(rmts, tmp_path / "a" / "b")
     (tmp_path / "empty").mkdir()
-    export_png(rmts, tmp_path / "empty")
+    export(rmts, tmp_path / "empty")
     assert is_export(tmp_path / "a" / "b")
     assert is_export(tmp_path / "empty")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "empty"]
@@ -115,21 +123,21 @@ def test_out_may_be_new_or_empty(rmts, tmp_path):
 def test_only_an_export_is_replaced(rmts, tmp_path):
     """--overwrite replaces an earlier export, and nothing that holds a file of somebody else."""
     out = tmp_path / "png"
-    export_png(rmts, out)
+    export(rmts, out)
     kept = contents(out)
     (out / "test.csv").write_text("changed")
     with pytest.raises(InputError, match="holds an export; give another folder, or --overwrite"):
-        export_png(rmts, out)
-    export_png(rmts, out, overwrite=True)
+        export(rmts, out)
+    export(rmts, out, overwrite=True)
     assert contents(out) == kept
     (out / "test" / "notes.txt").touch()
     with pytest.raises(InputError, match=r"will not touch .*: it also holds 'test/notes.txt'"):
-        export_png(rmts, out, overwrite=True)
+        export(rmts, out, overwrite=True)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").touch()
     with pytest.raises(InputError, match="is not empty and no export of ours"):
-        export_png(rmts, other, overwrite=True)
+        export(rmts, other, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "png"]
 
 
@@ -138,7 +146,7 @@ def test_a_dataset_is_never_overwritten(rmts, inner):
     """Neither the dataset, nor a folder in it or around it, may be the export."""
     before = contents(rmts)
     with pytest.raises(InputError, match="overlap; give another folder"):
-        export_png(rmts, rmts / inner, overwrite=True)
+        export(rmts, rmts / inner, overwrite=True)
     assert contents(rmts) == before
 
 
@@ -147,20 +155,20 @@ def test_out_that_cannot_be(rmts, tmp_path):
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file" / "png"):
         with pytest.raises(InputError, match="there is a file; give a folder"):
-            export_png(rmts, out)
+            export(rmts, out)
     with pytest.raises(InputError, match="is not a dataset"):
-        export_png(tmp_path, tmp_path / "png")
+        export(tmp_path, tmp_path / "png")
     if os.geteuid():
         (tmp_path / "locked").mkdir(mode=0o500)
         with pytest.raises(InputError, match="cannot be written: no permission"):
-            export_png(rmts, tmp_path / "locked" / "png")
+            export(rmts, tmp_path / "locked" / "png")
     assert not (tmp_path / "png").exists()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_interrupted_export_leaves_nothing(error, rmts, tmp_path, monkeypatch):
     """An export that dies half-way leaves no folder, and keeps the export that was there."""
-    export_png(rmts, tmp_path / "old")
+    export(rmts, tmp_path / "old")
     kept, calls = contents(tmp_path / "old"), []
 
     def fail(image):
@@ -169,11 +177,11 @@ def test_interrupted_export_leaves_nothing(error, rmts, tmp_path, monkeypatch):
             raise error
         return b""
 
-    monkeypatch.setattr(exporting, "png_bytes", fail)
+    monkeypatch.setattr(format, "png_bytes", fail)
     for name in ("new", "old"):
         calls.clear()
         with pytest.raises((KeyboardInterrupt, OSError)):
-            export_png(rmts, tmp_path / name, overwrite=True)
+            export(rmts, tmp_path / name, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert contents(tmp_path / "old") == kept
 
@@ -181,7 +189,7 @@ def test_interrupted_export_leaves_nothing(error, rmts, tmp_path, monkeypatch):
 def test_leftovers_of_a_killed_export_go(rmts, tmp_path):
     """What a killed export left, hidden, is removed by the next one."""
     (tmp_path / ".png.export.tmp" / "train").mkdir(parents=True)
-    export_png(rmts, tmp_path / "png")
+    export(rmts, tmp_path / "png")
     assert [path.name for path in tmp_path.iterdir()] == ["png"]
 
 
@@ -192,7 +200,7 @@ def test_damage_is_not_exported(tmp_path):
     victim = next((tmp_path / "set").rglob("*.h5"))
     victim.write_bytes(victim.read_bytes()[:1000])
     with pytest.raises(DamagedError, match="is not a readable shard"):
-        export_png(tmp_path / "set", tmp_path / "png")
+        export(tmp_path / "set", tmp_path / "png")
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 

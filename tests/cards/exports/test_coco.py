@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from samediff_stimuli import AlignedOptions, InputError, generate, make_recipe, tasks
+from samediff_stimuli import AlignedOptions, InputError, export, generate, make_recipe, tasks
 from samediff_stimuli.blender_scenes import objects as models
 from samediff_stimuli.blender_scenes.photoreal_options import PhotorealOptions
-from samediff_stimuli.cards import coco
-from samediff_stimuli.cards.coco import box, depth_png, export_coco, rle
-from samediff_stimuli.cards.exporting import MARKER, check, export_png
+from samediff_stimuli.cards.exports import coco
+from samediff_stimuli.cards.exports.coco import Coco, box, depth_png, rle
+from samediff_stimuli.cards.exports.folder import MARKER, check
 from samediff_stimuli.cards.importing import import_folder
 from samediff_stimuli.cli import main
 from samediff_stimuli.loaders import StimulusDataset
@@ -34,7 +34,7 @@ def rmts(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(rmts):
     """Its export; tests must not change it."""
-    export_coco(rmts, rmts.with_name("coco"))
+    export(rmts, rmts.with_name("coco"), "coco")
     return rmts.with_name("coco")
 
 
@@ -44,7 +44,7 @@ def photoreal(tmp_path_factory, without_blender):
     root = tmp_path_factory.mktemp("coco-photoreal")
     options = PhotorealOptions(image_size=48, configurations=1, quality="preview", distractors=1)
     generate(make_recipe("photoreal", 0, options), root / "set", workers=1, parquet=False)
-    export_coco(root / "set", root / "coco")
+    export(root / "set", root / "coco", "coco")
     return SimpleNamespace(
         data=StimulusDataset(root / "set", "test"),
         out=root / "coco",
@@ -125,7 +125,7 @@ def test_masks_are_the_instance_maps(rmts, exported):
 
 def test_images_are_those_of_the_png_format(rmts, exported, tmp_path):
     """OUT/images is a PNG export, whose files the records name with size and label."""
-    export_png(rmts, tmp_path / "png")
+    export(rmts, tmp_path / "png")
     plain = contents(tmp_path / "png")
     del plain[MARKER]
     assert contents(exported / "images") == plain
@@ -221,7 +221,7 @@ def test_objects_without_a_class(tmp_path):
     """Where no column says what an object is, all are of the category "object"."""
     options = tasks.get("alphanumerics").options(train=8, validation=4, test=4)
     generate(make_recipe("alphanumerics", 0, options), tmp_path / "set", workers=1, parquet=False)
-    export_coco(tmp_path / "set", tmp_path / "out", splits=["test"])
+    export(tmp_path / "set", tmp_path / "out", "coco", splits=["test"])
     assert sorted(p.name for p in (tmp_path / "out" / "annotations").iterdir()) == ["test.json"]
     made = json.loads((tmp_path / "out" / "annotations" / "test.json").read_text())
     assert made["categories"] == [{"id": 1, "name": "object", "supercategory": "object"}]
@@ -242,9 +242,9 @@ def test_pictures_must_be_at_hand(tmp_path):
     options = NaturalisticOptions(objects=str(mine), train=4, validation=4, test=4, **few)
     generate(make_recipe("naturalistic", 0, options), tmp_path / "set", workers=1, parquet=False)
     with pytest.raises(InputError, match="are not at hand; give their folder"):
-        export_coco(tmp_path / "set", tmp_path / "out", splits=["test"])
+        export(tmp_path / "set", tmp_path / "out", "coco", splits=["test"])
     assert not (tmp_path / "out").exists()
-    export_coco(tmp_path / "set", tmp_path / "out", splits=["test"], objects=mine)
+    export(tmp_path / "set", tmp_path / "out", Coco(objects=mine), splits=["test"])
     made = json.loads((tmp_path / "out" / "annotations" / "test.json").read_text())
     assert len(made["annotations"]) == 8
     assert made["licenses"] == [{"id": 1, "name": "unknown", "url": ""}]
@@ -257,23 +257,23 @@ def test_sets_without_maps_are_refused(exported, tmp_path, monkeypatch):
     import_folder(exported / "images", tmp_path / "mine", workers=1, parquet=False)
     for name in ("grid", "mine"):
         with pytest.raises(InputError, match=r"is for sets with instance maps; .* has none; give"):
-            export_coco(tmp_path / name, tmp_path / "out")
+            export(tmp_path / name, tmp_path / "out", "coco")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["grid", "mine"]
 
 
 def test_same_dataset_same_bytes_and_overwriting(rmts, exported, tmp_path):
     """Exports of one dataset are equal, byte for byte; only ours is replaced."""
     out = tmp_path / "out"
-    export_coco(rmts, out)
+    export(rmts, out, "coco")
     assert contents(out) == contents(exported)
     (out / "annotations" / "test.json").write_text("changed")
     with pytest.raises(InputError, match="holds an export; give another folder, or --overwrite"):
-        export_coco(rmts, out)
-    export_coco(rmts, out, overwrite=True)
+        export(rmts, out, "coco")
+    export(rmts, out, "coco", overwrite=True)
     assert contents(out) == contents(exported)
     (out / "annotations" / "notes.txt").touch()
     with pytest.raises(InputError, match=r"it also holds 'annotations/notes.txt'"):
-        export_coco(rmts, out, overwrite=True)
+        export(rmts, out, "coco", overwrite=True)
 
 
 def test_an_export_with_depth_is_replaced(photoreal):
@@ -296,7 +296,7 @@ def test_interrupted_export_leaves_nothing(error, rmts, tmp_path, monkeypatch):
 
     monkeypatch.setattr(coco, "box", fail)
     with pytest.raises((KeyboardInterrupt, OSError)):
-        export_coco(rmts, tmp_path / "out")
+        export(rmts, tmp_path / "out", "coco")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -324,5 +324,5 @@ def test_command(rmts, tmp_path, monkeypatch):
 def test_progress_counts_images_twice(rmts, tmp_path):
     """Each image is told of when it is annotated and when it is written."""
     told = []
-    export_coco(rmts, tmp_path / "out", splits=["test"], on_rows=told.append)
+    export(rmts, tmp_path / "out", "coco", splits=["test"], on_rows=told.append)
     assert told == [8, 8, 4, 20]

@@ -1,4 +1,4 @@
-"""Write a dataset as PNG files, with every object's mask as annotations in the COCO format.
+"""PNG files, with every object's mask as annotations in the COCO format.
 
 OUT/images holds what the format png writes, and `samediff-stimuli import OUT/images` takes it back.
 OUT/annotations/SPLIT.json is what pycocotools reads; its info says what the keys of our own mean.
@@ -8,6 +8,8 @@ OUT/depth/SPLIT/CLASS/0000012.png are depth maps, if the set has them.
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -17,19 +19,19 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samediff_stimuli import codec, manifest, tasks
-from samediff_stimuli.cards.exporting import chosen_splits, files_of, fresh_folder, write_split
+from samediff_stimuli import codec, tasks
+from samediff_stimuli.cards.exports import png
+from samediff_stimuli.cards.exports.format import Format, Source
 from samediff_stimuli.manifest import Manifest
-from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Column, Table
 
-KIND = "coco"  # the name of the format
 IMAGES, ANNOTATIONS, DEPTH = "images", "annotations", "depth"  # folders of an export
 FULL = "full_masks"  # and DEPTH: names of maps; see `Task.maps`
 MM = 100  # millimetres in a dm
 _CLASSES = ("object", "model", "shape")  # columns that say what an object is, the best first
 _CAMERA = ("intrinsics", "world_to_camera")  # columns that are copied as they are
+_FOLDERS = "/SPLIT/CLASS/*.png"
 _WHOLE = 1000  # visibility is in thousandths
 _BATCH = 8  # images whose maps are made together: few, so that `depth_map` remembers them
 _URLS = {"cc-by-4.0": "https://creativecommons.org/licenses/by/4.0/"}
@@ -95,54 +97,63 @@ class _Part:
         return self.task.maps(self.recipe, self.split, table)
 
 
-def export_coco(
-    folder: Path | str,
-    out: Path | str,
-    *,
-    splits: Sequence[str] | None = None,
-    objects: Path | str | None = None,
-    overwrite: bool = False,
-    on_rows: Callable[[int], None] = lambda rows: None,
-) -> Manifest:
-    """Write every image of a dataset as a PNG file, and its objects' masks in the COCO format.
+@dataclass(frozen=True, kw_only=True)
+class Coco(Format):
+    """Every image as a PNG file, and its objects' masks in the COCO format.
 
-    Everything is written to a hidden folder beside `out`, which is renamed at the end.
-
-    Args:
-        folder: the dataset folder.
-        out: the folder to write.
-        splits: which splits to write; all when None.
+    Attributes:
         objects: the pictures that a naturalistic set is made of, if they are the user's.
-        overwrite: replace an earlier export.
-        on_rows: told the number of images as they are annotated, and again as they are written.
-
-    Returns:
-        The dataset's manifest.
-
-    Raises:
-        InputError: no dataset, no such split, a set without instance maps, or a folder that may
-            not be written; nothing is changed.
-        DamagedError: a shard cannot be read; nothing is left.
-        OSError: if the disk is full; nothing is left.
     """
-    folder = Path(folder)
-    made = manifest.load(folder)
-    chosen = chosen_splits(made, splits)
-    classes = _classes(made)
-    if objects is not None:
-        made = replace(made, recipe=tasks.at_hand(made.recipe, {"objects": str(objects)}))
-    with fresh_folder(folder, made, Path(out), KIND, overwrite) as fresh:
+
+    name = "coco"
+    files = re.compile(
+        rf"{IMAGES}/({png.FILES})|{DEPTH}/\w+/[^/]+/\d{{7,}}\.png|{ANNOTATIONS}/\w+\.json"
+    )
+
+    objects: Path | str | None = None
+
+    def plan(self, source: Source) -> Source:
+        """All of a set with instance maps; see `Format.plan`."""
+        _classes(source.made)
+        if self.objects is None:
+            return source
+        recipe = tasks.at_hand(source.recipe, {"objects": str(self.objects)})
+        return replace(source, made=replace(source.made, recipe=recipe))
+
+    def steps(self, source: Source) -> int:
+        """Annotations, and images; see `Format.steps`."""
+        return 2 * super().steps(source)
+
+    def write(self, source: Source, out: Path) -> None:
+        """Write annotations, then images, of every split; see `Format.write`."""
         for name in (IMAGES, ANNOTATIONS):
-            (fresh / name).mkdir()
-        for split in chosen:
-            table = SplitReader(folder, made, split.name).table
-            files = files_of(made, split.name, table)
+            (out / name).mkdir()
+        for split in source.splits:
+            table = source.reader(split.name).table
             part = _Part(
-                recipe=made.recipe, split=split.name, classes=classes, table=table, files=files
+                recipe=source.recipe,
+                split=split.name,
+                classes=_classes(source.made),
+                table=table,
+                files=png.files_of(source.made, split.name, table),
             )
-            _annotate(made, part, fresh, on_rows)
-            write_split(folder, made, split.name, fresh / IMAGES, on_rows)
-    return made
+            _annotate(source.made, part, out, source.on_rows)
+            png.write_split(source, split.name, out / IMAGES)
+
+    def shown(self, out: Path) -> Sequence[str]:
+        """Annotations and folders of images; see `Format.shown`."""
+        inner = {ANNOTATIONS: "/*.json", IMAGES: _FOLDERS, DEPTH: _FOLDERS}
+        return [path.name + inner.get(path.name, "") for path in sorted(out.iterdir())]
+
+    def then(self, out: str) -> Sequence[str]:
+        """The way back, and how to read the annotations; see `Format.then`."""
+        first = min((Path(out) / ANNOTATIONS).iterdir()).name
+        quoted = json.dumps(f"{out}/{ANNOTATIONS}/{first}", ensure_ascii=False)
+        code = f"from pycocotools.coco import COCO; COCO({quoted})"
+        return [
+            png.import_again(f"{out}/{IMAGES}", out),
+            f"python -c {shlex.quote(code)}  # pip install pycocotools",
+        ]
 
 
 def rle(mask: NDArray[np.bool_]) -> dict[str, list[int]]:
@@ -175,11 +186,11 @@ def depth_png(depth: NDArray[np.float32]) -> bytes:
     lines[:, 1:] = values
     lines[1:, 1:] -= values[:-1]
     header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n"
+    file = b"\x89PNG\r\n\x1a\n"
     for name, data in (b"IHDR", header), (b"IDAT", codec.deflate(lines)), (b"IEND", b""):
-        png += struct.pack(">I", len(data)) + name + data
-        png += struct.pack(">I", codec.crc32(name + data))
-    return png
+        file += struct.pack(">I", len(data)) + name + data
+        file += struct.pack(">I", codec.crc32(name + data))
+    return file
 
 
 def _classes(made: Manifest) -> _Classes:
@@ -192,7 +203,7 @@ def _classes(made: Manifest) -> _Classes:
     boxes = [column.shape for column in columns if column.name == "box" and len(column.shape) == 2]
     if not boxes:  # every set of objects that are told apart has them
         raise InputError(
-            f"format {KIND!r} is for sets with instance maps; {made.name} has none; "
+            f"format {Coco.name!r} is for sets with instance maps; {made.name} has none; "
             "give --format png"
         )
     k = boxes[0][0]
@@ -331,3 +342,6 @@ def _of_image(
             record["amodal_segmentation"] = rle(full[number])
             record["amodal_bbox"] = box(full[number])
         yield record
+
+
+FORMAT = Coco

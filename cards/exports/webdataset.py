@@ -1,0 +1,92 @@
+"""WebDataset: tar files of samples that are read one after the other.
+
+OUT/SPLIT-000000.tar holds, for each stimulus, 0000012.png, 0000012.json (every column, the names of
+class numbers beside them) and 0000012.cls (the label's number), in the order of the rows; further
+images of a row are 0000012.VIEW.png. Owner, time and mode of every member are fixed, so that the
+same dataset gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from samediff_stimuli.cards.exports import hub
+from samediff_stimuli.cards.exports.format import Format, Source
+from samediff_stimuli.table import IMAGE, Column
+
+_SAMPLES = 5000  # of a file: some 25 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebDataset(Format):
+    """The rows of each split in tar files, which the libraries webdataset and datasets read."""
+
+    name = "webdataset"
+    files = re.compile(rf"{re.escape(hub.CARD)}|\w+-\d{{6,}}\.tar")
+
+    def write(self, source: Source, out: Path) -> None:
+        """Write the tar files of every split; see `Format.write`."""
+        for split in source.splits:
+            samples = _samples(source, split.name)
+            for number in range(-(-split.rows // _SAMPLES)):
+                _write_tar(out / f"{split.name}-{number:06d}.tar", islice(samples, _SAMPLES))
+        hub.write_card(source, out, [(s.name, f"{s.name}-*.tar") for s in source.splits])
+
+    def shown(self, out: Path) -> Sequence[str]:
+        """Card and tar files; see `Format.shown`."""
+        return [hub.CARD, *sorted(path.name for path in out.glob("*.tar"))]
+
+    def then(self, out: str) -> Sequence[str]:
+        """How to load it; see `Format.then`."""
+        first = json.dumps(str(min(Path(out).glob("*.tar"))), ensure_ascii=False)
+        code = f"from webdataset import WebDataset as W; print(next(iter(W({first}))))"
+        return [hub.loading(out), f"python -c {shlex.quote(code)}  # pip install webdataset"]
+
+
+def _samples(source: Source, split: str) -> Iterator[dict[str, bytes]]:
+    """The files of each sample, by name."""
+    table, columns = source.reader(split).table, source.task.columns(source.recipe)
+    names = [view.name for view in source.task.views]
+    pngs = zip(*(source.pngs(split, view=view) for view in names), strict=True)
+    for number, images in enumerate(pngs):
+        row = table.row(number)
+        text = json.dumps(_named(row, columns), ensure_ascii=False, separators=(",", ":"))
+        key = f"{row['index']:07d}"
+        ends = ["png" if view == IMAGE else f"{view}.png" for view in names]
+        yield {
+            **{f"{key}.{end}": image for end, image in zip(ends, images, strict=True)},
+            f"{key}.json": text.encode(),
+            f"{key}.cls": str(row[source.task.label]).encode(),
+        }
+
+
+def _named(row: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Any]:
+    """A row's values, and after each class number, as "label_name", its name."""
+    found: dict[str, Any] = {}
+    for column in columns:
+        found[column.name] = row[column.name]
+        if column.names:
+            found[f"{column.name}_name"] = column.named(row[column.name])
+    return found
+
+
+def _write_tar(path: Path, samples: Iterator[dict[str, bytes]]) -> None:
+    """Write samples to a tar file: everything that is not name or content is fixed."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for sample in samples:
+            for name, data in sample.items():
+                member = tarfile.TarInfo(name)  # time, uid and gid 0, mode 0644, no owner's name
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+
+
+FORMAT = WebDataset
