@@ -38,6 +38,7 @@ MORE = {
     "models/validation_plot.py": (set(), {"matplotlib"}),
     "models/factor_report.py": (set(), {"matplotlib"}),
     "models/curves.py": (set(), {"matplotlib"}),
+    "models/figures.py": (set(), {"matplotlib"}),
     "models/train_config.py": (set(), {"lightning_fabric"}),
     "models/fitting.py": (set(), {"lightning_fabric"}),
     "models/train.py": (set(), {"lightning_fabric"}),
@@ -63,6 +64,7 @@ LAZY = {
     "cards/parquet.py": {"pyarrow"},
     "models/factor_report.py": {"matplotlib"},
     "models/curves.py": {"matplotlib"},
+    "models/figures.py": {"matplotlib"},
     "models/validation_plot.py": {"matplotlib"},
 }
 
