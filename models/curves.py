@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from samediff_stimuli.models import figures
 from samediff_stimuli.recipe import InputError
 
 Line = Mapping[str, float]  # what the log says of an epoch
@@ -50,12 +50,7 @@ def plot(lines: Sequence[Line], path: Path, title: str = "") -> bool:
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    figures.save(figure, path)
     return True
 
 

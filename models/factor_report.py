@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from samediff_stimuli.markdown import markdown_table
+from samediff_stimuli.models import figures
 from samediff_stimuli.recipe import InputError
 
 Numbers = tuple[float | None, ...]  # None: no row to measure it on
@@ -289,12 +289,7 @@ def plot(evaluations: Evaluations, path: Path | str, title: str = "") -> None:
     _draw_bars(axes, evaluations, groups)
     axes.set_title(title)
     figure.legend(loc="outside lower center", ncols=len(evaluations), frameon=False)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    figures.save(figure, path)
 
 
 def _draw_bars(axes: Any, evaluations: Evaluations, groups: Sequence[str]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from samediff_stimuli.models import figures
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
 _GREY = "#8a8f98"
@@ -41,12 +42,7 @@ def plot(report: Mapping[str, Any], path: Path) -> bool:
         for axes in (left, right):
             axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(report["dataset"], fontsize=11)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    figures.save(figure, path)
     return True
 
 

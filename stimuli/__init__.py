@@ -6,8 +6,9 @@ Everything is loaded when first used: importing the package imports neither torc
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from samediff_stimuli import lazy
 
 if TYPE_CHECKING:
     from samediff_stimuli.aligned_options import AlignedOptions
@@ -98,8 +99,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module on first use."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy.importer(__name__, _HOMES)

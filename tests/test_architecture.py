@@ -39,6 +39,7 @@ MORE = {
     "models/validation_plot.py": (set(), {"matplotlib"}),
     "models/factor_report.py": (set(), {"matplotlib"}),
     "models/curves.py": (set(), {"matplotlib"}),
+    "models/figures.py": (set(), {"matplotlib"}),
     "models/train_config.py": (set(), {"lightning_fabric"}),
     "models/fitting.py": (set(), {"lightning_fabric"}),
     "models/train.py": (set(), {"lightning_fabric"}),
@@ -66,6 +67,7 @@ LAZY = {
     "cards/exports/experiments/psychopy_experiment.py": {"psychopy"},
     "models/factor_report.py": {"matplotlib"},
     "models/curves.py": {"matplotlib"},
+    "models/figures.py": {"matplotlib"},
     "models/validation_plot.py": {"matplotlib"},
 }
 
