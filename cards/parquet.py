@@ -7,7 +7,7 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,6 @@ class ParquetShard:
     def finish(self, table: Table) -> Path:
         """Write the file under a temporary name, rename it, and return its path."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         split = self.path.name.split("-")[0]
         names = [f"{split}-{index:07d}.png" for index in table["index"].tolist()]
@@ -94,18 +93,25 @@ class ParquetShard:
         rows = rows.replace_schema_metadata({"huggingface": info})
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
-            pq.write_table(
-                rows,
-                temporary,
-                row_group_size=ROW_GROUP,
-                compression={"image.bytes": "none"},
-                use_dictionary=False,
-                write_page_index=True,
-            )
+            write_rows(rows, temporary)
             os.replace(temporary, self.path)
         finally:
             temporary.unlink(missing_ok=True)
         return self.path
+
+
+def write_rows(rows: Any, file: Path | BinaryIO) -> None:
+    """Write an Arrow table as every Parquet file of ours is written."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(
+        rows,
+        file,
+        row_group_size=ROW_GROUP,
+        compression={"image.bytes": "none"},
+        use_dictionary=False,
+        write_page_index=True,
+    )
 
 
 def _arrow(values: NDArray[Any], column: Column) -> Any:
