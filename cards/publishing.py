@@ -303,8 +303,8 @@ def _gone(planned: Plan, found: Sequence[tuple[Path, Manifest]], remote: _Remote
     """Files of a repository that are no longer part of it."""
     kept = {file.path for file in planned.files}
     ours = {path for path in remote.entries for _, own in found if repository.is_of(path, own.name)}
-    for member in remote.members:  # in the root while it was the only one
-        ours |= {path for path in repository.root_paths(member.manifest) if path in remote.entries}
+    if len(remote.members) == 1:  # in the root while it is the only one
+        ours |= set(repository.root_paths(remote.members[0].manifest)) & set(remote.entries)
     return sorted(ours - kept)
 
 

@@ -102,10 +102,14 @@ def _is_lost(error: BaseException) -> bool:
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status of the answer, if the Hub gave one."""
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-    found = [cause for cause in _causes(error) if isinstance(cause, HfHubHTTPError)]
-    return found[0].response.status_code if found else None
+    for cause in _causes(error):
+        if isinstance(cause, RepositoryNotFoundError):
+            return 404  # whoever is not logged in is told 401
+        if isinstance(cause, HfHubHTTPError):
+            return cause.response.status_code
+    return None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

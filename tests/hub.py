@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 import threading
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -103,10 +102,6 @@ class Hub(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         """Clients that go away are no news."""
 
-    def counts(self):
-        """How often each method and kind of path was asked for."""
-        return Counter(method for method, _ in self.log)
-
 
 @contextmanager
 def running():
@@ -131,6 +126,25 @@ def environment(url, home, token=TOKEN):
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
     return found | ({"HF_TOKEN": token} if token else {})
+
+
+def use(monkeypatch, url, home, token=TOKEN):
+    """Let the client library in this process talk to a Hub of ours."""
+    from huggingface_hub import constants
+
+    names = {
+        "ENDPOINT": url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_HUB_DISABLE_XET": True,
+    }
+    for name, value in names.items():
+        monkeypatch.setattr(constants, name, value)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
 
 
 class Refused(Exception):
