@@ -7,7 +7,7 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,6 @@ class ParquetShard:
     def finish(self, table: Table) -> Path:
         """Write the file under a temporary name, rename it, and return its path."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         split, arrays = self.path.name.split("-")[0], {}
         for view, images in self._images.items():
@@ -100,18 +99,27 @@ class ParquetShard:
         rows = rows.replace_schema_metadata({"huggingface": info})
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
-            pq.write_table(
-                rows,
-                temporary,
-                row_group_size=ROW_GROUP,
-                compression={f"{view}.bytes": "none" for view in self._images},
-                use_dictionary=False,
-                write_page_index=True,
-            )
+            write_rows(rows, temporary)
             os.replace(temporary, self.path)
         finally:
             temporary.unlink(missing_ok=True)
         return self.path
+
+
+def write_rows(rows: Any, file: Path | BinaryIO) -> None:
+    """Write an Arrow table as every Parquet file of ours is written."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images = [field.name for field in rows.schema if pa.types.is_struct(field.type)]
+    pq.write_table(
+        rows,
+        file,
+        row_group_size=ROW_GROUP,
+        compression={f"{name}.bytes": "none" for name in images},
+        use_dictionary=False,
+        write_page_index=True,
+    )
 
 
 def _arrow(values: NDArray[Any], column: Column) -> Any:

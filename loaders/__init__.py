@@ -10,6 +10,7 @@ from samediff_stimuli.loaders.factor_samplers import (
     traversals,
 )
 from samediff_stimuli.loaders.factors import FactorDataset
+from samediff_stimuli.loaders.hub import from_hub
 from samediff_stimuli.loaders.loader import BatchLoader, ShuffledBatches, make_loader
 from samediff_stimuli.loaders.stream import StimulusStream
 from samediff_stimuli.loaders.tokens import (
@@ -28,6 +29,7 @@ __all__ = [
     "Traversals",
     "background_token_mask",
     "changed_pairs",
+    "from_hub",
     "make_loader",
     "matched_pairs",
     "object_token_mask",

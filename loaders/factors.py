@@ -17,7 +17,7 @@ from samediff_stimuli import tasks
 from samediff_stimuli.factor_task import GRID
 from samediff_stimuli.factors import Levels, Rows
 from samediff_stimuli.loaders.dataset import Sample, StimulusDataset
-from samediff_stimuli.manifest import load
+from samediff_stimuli.manifest import Manifest, load
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import IMAGE
 
@@ -61,9 +61,10 @@ class FactorDataset(StimulusDataset):
         *,
         hold_out: str | None = None,
         transform: Callable[[Tensor], Any] | None = None,
+        _manifest: Manifest | None = None,  # of the folder, if it has been read
     ) -> None:
         """Read the manifest, and find the rows that are held out."""
-        manifest = load(Path(path))
+        manifest = load(Path(path)) if _manifest is None else _manifest
         recipe, task = manifest.recipe, tasks.get(manifest.recipe.task)
         space = task.space(recipe)
         if space is None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from samediff_stimuli.cards.exports.folder import export
     from samediff_stimuli.cards.importing import import_folder
     from samediff_stimuli.cards.importing_factors import import_factors
+    from samediff_stimuli.cards.publishing import publish
     from samediff_stimuli.engines import Engine
     from samediff_stimuli.manifest import Manifest
     from samediff_stimuli.placed_options import PlacedOptions
@@ -60,6 +61,7 @@ _HOMES = {
     "import_factors": "cards.importing_factors",
     "import_folder": "cards.importing",
     "make_recipe": "tasks",
+    "publish": "cards.publishing",
     "render": "tasks",
     "verify": "verification",
 }
@@ -89,6 +91,7 @@ __all__ = [
     "import_factors",
     "import_folder",
     "make_recipe",
+    "publish",
     "render",
     "verify",
 ]

@@ -21,6 +21,7 @@ import click
 
 from samediff_stimuli.cli_evaluation import audit_command, evaluate_command
 from samediff_stimuli.cli_folders import download_command, export_command, import_command
+from samediff_stimuli.cli_hub import publish_command
 from samediff_stimuli.cli_models import beside, matrix_command, train_command
 from samediff_stimuli.cli_report import progress, say_made, size
 from samediff_stimuli.cli_validation import validate_command
@@ -182,6 +183,7 @@ def main() -> None:
     samediff-stimuli audit rmts-p32-seed0                what repeats, what tells the label
     samediff-stimuli validate rmts-p32-seed0             all of it, and is the set good enough?
     samediff-stimuli import FOLDER --out mine            make one of your own image files
+    samediff-stimuli publish DIR --repo-id ORG/NAME      put it on the Hub
     """
 
 
@@ -193,6 +195,7 @@ main.add_command(train_command)
 main.add_command(evaluate_command)
 main.add_command(matrix_command)
 main.add_command(validate_command)
+main.add_command(publish_command)
 
 
 @main.command("list")

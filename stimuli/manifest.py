@@ -215,14 +215,19 @@ def _plain_split(split: tasks.Split) -> dict[str, Any]:
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Write the manifest atomically."""
-    write_atomically(folder / NAME, json.dumps(manifest.as_dict(), indent=1, sort_keys=True) + "\n")
+    write_atomically(folder / NAME, text(manifest))
 
 
-def write_atomically(path: Path, text: str) -> None:
+def text(manifest: Manifest) -> str:
+    """The manifest as its file has it."""
+    return json.dumps(manifest.as_dict(), indent=1, sort_keys=True) + "\n"
+
+
+def write_atomically(path: Path, content: str) -> None:
     """Write a text file under a temporary name, then rename it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(content, encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
