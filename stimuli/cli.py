@@ -21,8 +21,9 @@ import click
 
 from samediff_stimuli.cli_evaluation import audit_command, evaluate_command
 from samediff_stimuli.cli_folders import download_command, export_command, import_command
+from samediff_stimuli.cli_gallery import preview_command, serve_command
 from samediff_stimuli.cli_hub import publish_command
-from samediff_stimuli.cli_models import beside, matrix_command, train_command
+from samediff_stimuli.cli_models import matrix_command, train_command
 from samediff_stimuli.cli_report import progress, say_made, size
 from samediff_stimuli.cli_validation import validate_command
 from samediff_stimuli.engines import NAMES as ENGINES
@@ -177,6 +178,7 @@ def main() -> None:
     samediff-stimuli list                                what can be made
     samediff-stimuli generate --task rmts --seed 0       make it
     samediff-stimuli verify rmts-p32-seed0               check it
+    samediff-stimuli serve rmts-p32-seed0                look at it in a browser
     samediff-stimuli train rmts-p32-seed0                train a small baseline on it
     samediff-stimuli evaluate RUN rmts-p32-seed0         test it, or a model of yours, on any set
     samediff-stimuli matrix DIR DIR DIR                  train on each, test on all
@@ -187,6 +189,8 @@ def main() -> None:
     """
 
 
+main.add_command(preview_command)
+main.add_command(serve_command)
 main.add_command(import_command)
 main.add_command(export_command)
 main.add_command(download_command)
@@ -363,20 +367,6 @@ def verify(folder: Path, everything: bool, **places: str | None) -> None:
     if report.problems:
         click.echo("To mend it, delete the files named and run the command that made it.", err=True)
         sys.exit(1)
-
-
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Picture; default FOLDER-preview.png.")
-def preview(folder: Path, out: Path | None) -> None:
-    """Draw a contact sheet of a dataset from its shards."""
-    from samediff_stimuli import preview as drawing
-    from samediff_stimuli.manifest import load
-
-    picture = drawing.sheet_of_folder(folder, load(folder))
-    out = beside(folder, "preview.png") if out is None else out
-    drawing.save(picture, out)
-    click.echo(str(out))
 
 
 if __name__ == "__main__":

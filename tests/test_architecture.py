@@ -51,6 +51,7 @@ MORE = {
     "stimuli/cli.py": (EVERYTHING, {"click", "PIL"}),
     "stimuli/cli_folders.py": ({"cards"}, {"click"}),
     "stimuli/cli_hub.py": ({"cards"}, {"click"}),
+    "stimuli/cli_gallery.py": ({"cards"}, {"click"}),
     "stimuli/cli_evaluation.py": ({"cards", "models"}, {"click"}),
     "stimuli/cli_models.py": ({"models"}, {"click"}),
     "stimuli/cli_validation.py": ({"models"}, {"click"}),
