@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from samediff_stimuli.loaders.ahead import ahead
 from samediff_stimuli.loaders.dataset import Batch, StimulusDataset
 from samediff_stimuli.recipe import InputError
 
+State = dict[str, Any]
+
 
 class ShuffledBatches(Sampler[list[int]]):
     """Lists of row numbers, one list a batch.
 
     Each pass over the sampler is the next epoch; `set_epoch` says which comes next. The order
-    follows from (seed, epoch) alone, not from the number of workers.
+    follows from (seed, epoch) alone, not from the number of workers or ranks. A pass can be left
+    and gone on with later: see `state_dict`.
 
     Args:
         n: number of rows.
@@ -51,19 +55,50 @@ class ShuffledBatches(Sampler[list[int]]):
             raise InputError(f"rank {rank} is out of range; legal: 0 .. {world - 1}")
         self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
         self.drop_last, self.rank, self.world = drop_last, rank, world
-        self.epoch = 0
+        self.epoch = self.done = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next pass is."""
-        self.epoch = epoch
+        """Say which epoch the next pass is. It begins at its first batch, unless a state was loaded
+        that is of this very epoch."""
+        self.epoch, self.done = epoch, self.done if epoch == self.epoch else 0
+
+    def state_dict(self) -> State:
+        """Where the next pass begins, and what the order follows from, as plain numbers."""
+        return self.state_at(self.epoch, self.done)
+
+    def state_at(self, epoch: int, done: int) -> State:
+        """The state after `done` batches of an epoch; after the last, the next epoch's begin."""
+        epoch, done = (epoch + 1, 0) if done >= len(self) else (epoch, done)
+        return {"epoch": epoch, "done": done, **self._order()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Have the next pass begin where a state says; ranks may have become more or fewer.
+
+        Raises:
+            InputError: if the state is of other batches.
+        """
+        for name, value in self._order().items():
+            if state.get(name) != value:
+                raise InputError(
+                    f"the state is of batches with {name} {state.get(name)!r}, these have "
+                    f"{value!r}; make the loader as it was when the state was taken"
+                )
+        epoch, done = state.get("epoch"), state.get("done")
+        if not all(isinstance(number, int) and number >= 0 for number in (epoch, done)):
+            raise InputError(f"epoch {epoch!r} and done {done!r} of the state are no places")
+        self.epoch, self.done = int(state["epoch"]), int(state["done"])
+
+    def _order(self) -> State:
+        """What the batches follow from."""
+        names = "n", "batch_size", "shuffle", "seed", "drop_last"
+        return {name: getattr(self, name) for name in names}
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return self.n // self.batch_size if self.drop_last else -(-self.n // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        """The batches of the next epoch."""
-        epoch, self.epoch = self.epoch, self.epoch + 1
+    def rows_of(self, epoch: int) -> Iterator[list[int]]:
+        """This rank's rows of each batch of an epoch."""
         order = np.arange(self.n)
         if self.shuffle:
             key = rng.stream_key("shuffle", self.seed, epoch)
@@ -71,6 +106,42 @@ class ShuffledBatches(Sampler[list[int]]):
         for batch in range(len(self)):
             rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield rows[self.rank :: self.world].tolist()
+
+    def __iter__(self) -> Pass:
+        """The batches of the next epoch, or what is left of the one that a state was of."""
+        return Pass(self)
+
+
+class Pass(Iterator[list[int]]):
+    """The batches of one epoch in turn. It knows its place, as torchdata's loaders ask of it.
+
+    Which epoch it is, is settled when the first batch is asked for: torch's DataLoader begins its
+    first pass twice.
+    """
+
+    def __init__(self, sampler: ShuffledBatches) -> None:
+        """Settle nothing yet."""
+        self._sampler = sampler
+        self._place: tuple[int, int] | None = None
+
+    def __next__(self) -> list[int]:
+        """The rows of the next batch."""
+        if self._place is None:
+            epoch, done = self._place = self._sampler.epoch, self._sampler.done
+            self._rows = itertools.islice(self._sampler.rows_of(epoch), done, None)
+            self._sampler.set_epoch(epoch + 1)
+        rows = next(self._rows)
+        self._place = self._place[0], self._place[1] + 1
+        return rows
+
+    def state_dict(self) -> State:
+        """The place, as `ShuffledBatches.state_dict` gives it."""
+        return self._sampler.state_at(*(self._place or (self._sampler.epoch, self._sampler.done)))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a place; see `ShuffledBatches.load_state_dict`."""
+        self._sampler.load_state_dict(state)
+        self._place = None
 
 
 class _Batches(Dataset[Batch]):
@@ -84,21 +155,21 @@ class _Batches(Dataset[Batch]):
 
 
 class BatchLoader:
-    """Batches decoded ahead by threads: decoding runs outside the interpreter's lock.
+    """Batches of a dataset, and the place where it is in them, so that training can go on there.
+
+    Its state is small plain data; `load_state_dict` of a fresh loader over the same dataset, with
+    whatever number of workers or ranks, goes on with the very batches that would have come next:
+    the protocol of torchdata's StatefulDataLoader.
 
     Args:
-        dataset: what to read.
+        batches: what reads them, in the sampler's order.
         sampler: the rows of each batch; `loader.sampler.set_epoch(e)` sets the epoch.
-        threads: batches decoded at a time.
-        pin_memory: put batches in page-locked memory, for copies to a GPU.
     """
 
-    def __init__(
-        self, dataset: StimulusDataset, sampler: ShuffledBatches, threads: int, pin_memory: bool
-    ) -> None:
+    def __init__(self, batches: Iterable[Any], sampler: ShuffledBatches) -> None:
         """Start nothing yet."""
-        self.dataset, self.sampler = dataset, sampler
-        self.threads, self.pin_memory = threads, pin_memory
+        self._batches, self.sampler = batches, sampler
+        self._place: tuple[int, int] | None = None  # in the pass that was begun last
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -106,6 +177,38 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch, in the sampler's order: what `dataset.batch` returns."""
+        epoch, done = self._place = self.sampler.epoch, self.sampler.done
+        for number, batch in enumerate(self._batches, done + 1):
+            self._place = epoch, number
+            yield batch
+        self._place = None
+
+    def state_dict(self) -> State:
+        """After the last batch that was handed out: epoch, batches done, and what orders them."""
+        if self._place is None:
+            return self.sampler.state_dict()
+        return self.sampler.state_at(*self._place)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Have the next pass go on where a state was taken.
+
+        Raises:
+            InputError: if the state is of other batches.
+        """
+        self.sampler.load_state_dict(state)
+        self._place = None
+
+
+class _Ahead:
+    """Batches decoded ahead by threads: decoding runs outside the interpreter's lock."""
+
+    def __init__(
+        self, dataset: StimulusDataset, sampler: ShuffledBatches, threads: int, pin_memory: bool
+    ) -> None:
+        self.dataset, self.sampler = dataset, sampler
+        self.threads, self.pin_memory = threads, pin_memory
+
+    def __iter__(self) -> Iterator[Any]:
         return ahead(self._read, iter(self.sampler), self.threads)
 
     def _read(self, indices: list[int]) -> Batch:
@@ -129,7 +232,7 @@ def make_loader(
     multiprocessing_context: str | None = None,
     rank: int = 0,
     world: int = 1,
-) -> BatchLoader | DataLoader[Any]:
+) -> BatchLoader:
     """A loader that reads whole batches.
 
     With `num_workers=0` as many threads as there are processors decode ahead, which is usually
@@ -149,15 +252,16 @@ def make_loader(
 
     Returns:
         An iterable, with a length, of what `dataset.batch` returns; `loader.sampler.set_epoch(e)`
-        sets the epoch of the next pass.
+        sets the epoch of the next pass; `loader.state_dict()` says where it is, in the middle of
+        an epoch too, and `load_state_dict` goes on from there.
 
     Raises:
         InputError: if batch_size is below 1, or there is no such rank.
     """
     sampler = ShuffledBatches(len(dataset), batch_size, shuffle, seed, drop_last, rank, world)
     if num_workers == 0:
-        return BatchLoader(dataset, sampler, available_workers(), pin_memory)
-    return DataLoader(
+        return BatchLoader(_Ahead(dataset, sampler, available_workers(), pin_memory), sampler)
+    workers: DataLoader[Any] = DataLoader(
         _Batches(dataset),
         batch_size=None,
         sampler=sampler,
@@ -166,3 +270,4 @@ def make_loader(
         multiprocessing_context=multiprocessing_context,
         persistent_workers=True,
     )
+    return BatchLoader(workers, sampler)

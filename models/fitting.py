@@ -123,7 +123,7 @@ class _Epoch:
         """Train for an epoch; what the log says of it but the validation accuracy."""
         config, began = self.config, time.perf_counter()
         self.objective.train()
-        self.loader.sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        self.loader.sampler.set_epoch(epoch)
         names, sums, right = list[str](), list[Tensor](), list[Tensor]()
         batches = iter(self.loader)
         lr = 0.0

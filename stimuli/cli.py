@@ -13,7 +13,7 @@ import logging
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +166,37 @@ def _recipe(task: str, seed: int, given: dict[str, Any]) -> Recipe:
 _seed = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), required=True, help="Any integer from 0."
 )
+_CREW = (
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        help="Shards worked on at once; default: what is fastest here, or all workers of "
+        "--address.",
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default="loky",
+        show_default=True,
+        help="Who works on the shards: processes of this machine (loky), or workers of Dask or "
+        "Ray.",
+    ),
+    click.option(
+        "--address",
+        help="A running cluster: of Dask tcp://HOST:8786; of Ray HOST:6379 on one of its nodes, "
+        "ray://HOST:10001 from elsewhere, or auto. Its workers need this package, and the folder "
+        "at the same path on a shared file system. Without it, dask and ray start --workers here.",
+    ),
+)
+
+
+def _crew_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say who works on the shards."""
+    for option in reversed(_CREW):
+        command = option(command)
+    return command
+
+
 _task = click.option("--task", required=True, help="Name of a task; see 'samediff-stimuli list'.")
 
 
@@ -223,24 +254,7 @@ def list_tasks() -> None:
 @_task
 @_seed
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default NAME-seedSEED here.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    help="Shards made at once; default: what is fastest here, or all workers of --address.",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(ENGINES),
-    default="loky",
-    show_default=True,
-    help="Who makes the shards: processes of this machine (loky), or workers of Dask or Ray.",
-)
-@click.option(
-    "--address",
-    help="A running cluster: of Dask tcp://HOST:8786; of Ray HOST:6379 on one of its nodes, "
-    "ray://HOST:10001 from elsewhere, or auto. Its workers need this package, and --out at the "
-    "same path on a shared file system. Without it, dask and ray start --workers here.",
-)
+@_crew_options
 @click.option("--parquet/--no-parquet", default=True, help="Write the Parquet mirror as well.")
 @click.option("--dry-run", is_flag=True, help="Say how many files, bytes and seconds; write none.")
 @click.option("--overwrite", is_flag=True, help="Replace another dataset in the folder.")
@@ -341,7 +355,15 @@ def show(task: str, seed: int, split: str, index: int, png: Path | None, **given
 @click.option("--split-labels", type=click.Path(), help="Label files that it was split by.")
 @click.option("--device", help="What renders a photoreal set's sample: auto, cpu or a kind of GPU.")
 @click.option("--blender-python", type=click.Path(), help="Interpreter that has bpy, for the same.")
-def verify(folder: Path, everything: bool, **places: str | None) -> None:
+@_crew_options
+def verify(
+    folder: Path,
+    everything: bool,
+    workers: int | None,
+    engine: str,
+    address: str | None,
+    **places: str | None,
+) -> None:
     """Check a dataset: hashes of files and arrays, then rows made anew and compared.
 
     Exit code 1, and a line for each problem, if anything is not what the recipe gives.
@@ -350,10 +372,13 @@ def verify(folder: Path, everything: bool, **places: str | None) -> None:
     from samediff_stimuli.manifest import load
     from samediff_stimuli.shards import DamagedError
 
+    chosen = Engine(name=engine, address=address)
     try:
         total = sum(shard.rows for shard in load(folder).shards)
         with progress(total, f"checking {folder}") as on_rows:
-            report = verification.verify(folder, everything, on_rows, **places)
+            report = verification.verify(
+                folder, everything, on_rows, workers=workers, engine=chosen, **places
+            )
     except DamagedError as error:
         _fail(str(error), 1)
     for problem in report.problems:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from samediff_stimuli import rng, tasks
-from samediff_stimuli.engine import record_of
+from samediff_stimuli.engine import available_workers, record_of, usual_workers
+from samediff_stimuli.engines import LOKY, Engine, opened
 from samediff_stimuli.indices import index_digest, read_index
 from samediff_stimuli.manifest import Manifest, ShardRecord, in_words, load
 from samediff_stimuli.recipe import FORMAT_VERSION, Recipe
@@ -19,6 +20,7 @@ from samediff_stimuli.table import Table
 DIFFERS = "is not what the recipe gives"
 BATCH = 16  # images decoded at a time
 SAMPLE, FEW = 64, 4  # rows made anew in each split, unless all are asked for; of costly images
+_WORTH = 20_000  # rows from which on another process is worth its start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,8 @@ def verify(
     folder: Path,
     everything: bool = False,
     on_rows: Callable[[int], None] = lambda rows: None,
+    workers: int | None = None,
+    engine: Engine = LOKY,
     **places: Path | str | None,
 ) -> Report:
     """Check a dataset folder against its manifest and its recipe.
@@ -54,6 +58,9 @@ def verify(
         folder: the dataset folder.
         everything: make every row anew, not a sample of 64 a split (4 of costly images).
         on_rows: told the number of rows of each shard as it is checked.
+        workers: shards checked at once; when None, all workers of the cluster at the engine's
+            address, else as many processes as are fastest here.
+        engine: who checks the shards. Workers of a cluster must see the folder at the same path.
         places: what a set is made from or with here, as its options say it: e.g. objects, the
             pictures of a naturalistic set; archive and split_labels of a factor set;
             blender_python and device of a rendered one.
@@ -68,16 +75,18 @@ def verify(
         manifest = replace(manifest, recipe=tasks.at_hand(manifest.recipe, given))
     problems = [*_file_problems(folder, manifest), *_index_problems(folder, manifest)]
     decoded = remade = 0
-    wanted = _wanted(manifest, everything)
-    for shard in manifest.shards:
-        rows = wanted[shard.split]
-        rows = rows[(rows >= shard.start) & (rows < shard.start + shard.rows)] - shard.start
-        try:
-            problems += _shard_problems(manifest.recipe, folder, shard, rows)
-            decoded, remade = decoded + shard.rows, remade + len(rows)
-        except DamagedError as error:
-            problems.append(str(error))
-        on_rows(shard.rows)
+    found: dict[int, list[str]] = {}
+    jobs = _jobs(manifest, folder.absolute(), everything)
+    if workers is None and engine.address is None:
+        workers = _usual(manifest)
+    with opened(engine, workers, tasks.get(manifest.recipe.task).costly) as crew:
+        for number, unread, lines in crew.finished(_checked, jobs):
+            shard, rows = manifest.shards[number], jobs[number][-1]
+            found[number] = lines
+            if not unread:
+                decoded, remade = decoded + shard.rows, remade + len(rows)
+            on_rows(shard.rows)
+    problems += [line for number in sorted(found) for line in found[number]]
     if remade:
         problems += list(_other_maker(manifest, problems))
     return Report(
@@ -87,6 +96,36 @@ def verify(
         problems=tuple(problems),
         unmade=tasks.get(manifest.recipe.task).missing(manifest.recipe),
     )
+
+
+_Job = tuple[int, Recipe, Path, ShardRecord, np.ndarray]
+
+
+def _jobs(manifest: Manifest, folder: Path, everything: bool) -> list[_Job]:
+    """What to check: each shard with its number, and its rows that are to be made anew."""
+    wanted = _wanted(manifest, everything)
+    jobs = []
+    for number, shard in enumerate(manifest.shards):
+        rows = wanted[shard.split]
+        rows = rows[(rows >= shard.start) & (rows < shard.start + shard.rows)] - shard.start
+        jobs.append((number, manifest.recipe, folder, shard, rows))
+    return jobs
+
+
+def _checked(
+    number: int, recipe: Recipe, folder: Path, shard: ShardRecord, rows: np.ndarray
+) -> tuple[int, bool, list[str]]:
+    """A shard's number, whether it could not be read, and what is wrong with it."""
+    try:
+        return number, False, list(_shard_problems(recipe, folder, shard, rows))
+    except DamagedError as error:
+        return number, True, [str(error)]
+
+
+def _usual(manifest: Manifest) -> int:
+    """Processes that check a dataset fastest: one, if it is small or painted by a renderer."""
+    worth = 1 + sum(shard.rows for shard in manifest.shards) // _WORTH
+    return min(worth, available_workers(), usual_workers(manifest.recipe))
 
 
 def _other_maker(manifest: Manifest, problems: list[str]) -> Iterator[str]:

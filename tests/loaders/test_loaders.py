@@ -1,6 +1,7 @@
 """Loaders give what is on disk, in every process model, and streams give what would be."""
 
 import functools
+import json
 import multiprocessing
 import operator
 import pickle
@@ -165,6 +166,93 @@ def test_ranks_share_every_batch(folder):
     assert len(next(iter(loader))[1]) == 3
     with pytest.raises(InputError, match=r"rank 3 is out of range; legal: 0 \.\. 2"):
         ShuffledBatches(101, 10, True, 3, False, 3, 3)
+
+
+def places(loader, state=None):
+    """The labels and first pixels of each batch of a loader's next pass."""
+    if state is not None:
+        loader.load_state_dict(state)
+    return [(labels.tolist(), images[:, 0, 0, 0].tolist()) for images, labels in loader]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_goes_on_in_the_middle_of_an_epoch(folder, workers):
+    """A state, through JSON, gives the batches that would have come next, and then whole epochs."""
+    data = StimulusDataset(folder, "validation")
+
+    def fresh(workers=workers, **more):
+        return make_loader(data, 7, shuffle=True, seed=5, num_workers=workers, **more)
+
+    epochs = fresh()
+    whole = [places(epochs) for _ in range(3)]
+    loader = fresh()
+    assert loader.state_dict() == fresh().sampler.state_dict()
+    places(loader)
+    assert loader.state_dict()["epoch"] == 1
+    for number, _ in enumerate(loader, 1):
+        if number == 4:
+            break
+    state = json.loads(json.dumps(loader.state_dict()))
+    assert (state["epoch"], state["done"]) == (1, 4)
+    later = fresh(2 - workers)  # any number of workers goes on
+    assert places(later, state) == whole[1][4:]
+    assert places(later) == whole[2]
+    loader.load_state_dict(state)  # into the loader itself
+    loader.sampler.set_epoch(1)  # as training loops say at the start of every epoch
+    assert places(loader) == whole[1][4:]
+    shares = [fresh(rank=rank, world=2) for rank in range(2)]
+    dealt = [places(share, state) for share in shares]
+    assert [sorted(a[0] + b[0]) for a, b in zip(*dealt, strict=True)] == [
+        sorted(labels) for labels, _ in whole[1][4:]
+    ]
+
+
+def test_a_state_of_other_batches_is_refused(folder):
+    """What the order follows from must be the same; places must be numbers."""
+    data = StimulusDataset(folder, "validation")
+    state = make_loader(data, 7, shuffle=True).state_dict()
+    with pytest.raises(InputError, match="state is of batches with batch_size 7, these have 8"):
+        make_loader(data, 8, shuffle=True).load_state_dict(state)
+    with pytest.raises(InputError, match="state is of batches with n None"):
+        make_loader(data, 7).load_state_dict({})
+    with pytest.raises(InputError, match="done 'x' of the state"):
+        make_loader(data, 7, shuffle=True).load_state_dict(state | {"done": "x"})
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata's own call
+@pytest.mark.parametrize("workers", [0, 2])
+def test_torchdata_resumes_our_batches(folder, workers):
+    """Inside torchdata's StatefulDataLoader our sampler resumes at the same place."""
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    data = StimulusDataset(folder, "validation")
+
+    def fresh():
+        batches = ShuffledBatches(len(data), 7, True, 5, False)
+        return StatefulDataLoader(data, batch_sampler=batches, num_workers=workers)
+
+    loader = fresh()
+    whole = [places(loader) for _ in range(3)]
+    loader = fresh()
+    places(loader)
+    for number, _ in enumerate(loader, 1):
+        if number == 4:
+            break
+    state = loader.state_dict()
+    later = fresh()
+    assert places(later, state) == whole[1][4:]
+    assert places(later) == whole[2]
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_ranks_cover_an_epoch_exactly(drop_last):
+    """No row twice, none left out, as many batches on every rank, even where rows run out."""
+    for n, size, world in ((101, 10, 4), (101, 10, 16), (8, 3, 5)):
+        shares = [ShuffledBatches(n, size, True, 0, drop_last, r, world) for r in range(world)]
+        dealt = [list(share) for share in shares]
+        assert {len(batches) for batches in dealt} == {len(shares[0])}
+        rows = [row for batches in dealt for batch in batches for row in batch]
+        assert len(set(rows)) == len(rows) == (n // size * size if drop_last else n)
 
 
 def test_pickle(folder):

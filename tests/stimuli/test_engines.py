@@ -19,6 +19,7 @@ from samediff_stimuli.cli import main
 from samediff_stimuli.clusters import Cluster
 from samediff_stimuli.engines import LOKY, Engine, opened
 from samediff_stimuli.manifest import load
+from samediff_stimuli.verification import verify
 
 RECIPE = make_recipe("discrimination", 3, AlignedOptions(train=9600, validation=0, test=96, ood=0))
 COMMAND = [
@@ -234,6 +235,24 @@ def test_a_cluster_elsewhere_is_used_whole(monkeypatch):
     assert len(asked) == 1
 
 
+def test_processes_find_what_one_finds(tmp_path):
+    """Two processes report the same problems as one, in the same order, and count the same."""
+    out = tmp_path / "set"
+    recipe = make_recipe("discrimination", 3, AlignedOptions(train=1696, test=8, ood=8))
+    made = generate(recipe, out, workers=1, parquet=False)
+    for shard in (made.shards[0], made.shards[2]):
+        path = out / shard.file.path
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 255
+        path.write_bytes(data)
+    (out / made.shards[1].file.path).unlink()
+    rows = []
+    alone, shared = verify(out), verify(out, on_rows=rows.append, workers=2)
+    assert alone == shared
+    assert len(alone.problems) >= 5
+    assert sum(rows) == sum(shard.rows for shard in made.shards)
+
+
 @pytest.mark.slow
 def test_dask_makes_the_same_set_though_a_worker_is_killed(digest, tmp_path):
     """A real cluster gives the digest of one process and counts every row, through a kill -9."""
@@ -251,7 +270,9 @@ def test_dask_makes_the_same_set_though_a_worker_is_killed(digest, tmp_path):
 
         how = {"engine": Engine(name="dask", address=address), "on_rows": on_rows}
         made = generate(RECIPE, tmp_path / "set", **how)
+        report = verify(tmp_path / "set", engine=how["engine"])
     assert made.digest() == digest
+    assert (report.decoded, report.problems) == (9696, ())
     assert killed
     assert sorted(rows) == [96] + [1600] * 6
 
@@ -275,7 +296,11 @@ def test_ray_makes_the_same_set(digest, tmp_path, monkeypatch):
     with cluster(RAY) as address:
         words = ["--engine", "ray", "--address", address, "--out", tmp_path / "set"]
         done = subprocess.run([*COMMAND, *words], capture_output=True, text=True)
+        words = ["verify", tmp_path / "set", "--engine", "ray", "--address", address]
+        checked = subprocess.run([*COMMAND[:3], *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert checked.returncode == 0, checked.stderr
+    assert "9,696 images decoded" in checked.stdout
     assert done.stdout.startswith(f"{tmp_path / 'set'}: 9,696 images")
     assert f"content digest {digest}\n" in done.stdout
     assert done.stderr.strip() == ""
