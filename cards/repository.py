@@ -17,12 +17,19 @@ from typing import Any
 from samediff_stimuli import hub, manifest, tasks
 from samediff_stimuli.cards import mini
 from samediff_stimuli.cards.card import command, size_category
+from samediff_stimuli.cards.citations import CITATIONS
 from samediff_stimuli.cards.folder import CARD, PREVIEW
 from samediff_stimuli.manifest import FileRecord, Manifest
 from samediff_stimuli.markdown import markdown_table
 
 _PLACEHOLDER = '"DIR_OR_REPO"'  # in the code of a dataset's own card
 _FIRST_SECTION = "\n## "
+_COPY = """ A copy is a dataset's folder:
+
+```sh
+hf download {} --repo-type dataset --local-dir DIR
+samediff-stimuli verify DIR
+```"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,14 +177,14 @@ def repository_card(repo_id: str, members: Sequence[Member]) -> str:
 def _front(
     name: str, members: Sequence[Member], fronts: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The front matter of all datasets in one."""
+    """The front matter of all datasets in one: what is said of each, lists joined."""
     merged: dict[str, Any] = {}
-    for front in copy.deepcopy(fronts):
-        for key, value in front.items():
-            if isinstance(value, list) and key in merged:
-                merged[key] += [entry for entry in value if entry not in merged[key]]
-            else:
-                merged.setdefault(key, value)
+    for key, value in copy.deepcopy(fronts[0]).items():
+        others = [front[key] for front in fronts[1:] if key in front]
+        if len(others) == len(fronts) - 1:
+            merged[key] = value
+            for other in others if isinstance(value, list) else ():
+                merged[key] += [entry for entry in other if entry not in merged[key]]
     rows = sum(shard.rows for member in members for shard in member.manifest.shards)
     licenses = list(dict.fromkeys(front["license"] for front in fronts))
     return merged | {
@@ -260,7 +267,7 @@ loader = make_loader(data, batch_size=128, shuffle=True, seed=0)
 ```
 
 `{hub.MANIFESTS}/CONFIG/` holds a dataset's manifest, with the SHA-256 of every file, and its own
-card; `hdf5/CONFIG/` its shards."""
+card; `hdf5/CONFIG/` its shards.{_COPY.format(repo_id) if len(members) == 1 else ""}"""
 
 
 def _table(members: Sequence[Member], fronts: Sequence[Mapping[str, Any]]) -> str:
@@ -307,3 +314,8 @@ def _body(
         )
         yield f"```sh\n{command(found.recipe)}\n```"
         yield f"[Its card]({own}): columns, balance, limits, digests, licence and citation."
+    cited = dict.fromkeys(tasks.get(member.manifest.recipe.task).source for member in members)
+    entries = [CITATIONS[source] for source in cited if source]
+    if entries:
+        papers = "\n\n".join(entries)
+        yield f"## Citation\n\nThe papers whose designs these follow:\n\n```bibtex\n{papers}\n```"

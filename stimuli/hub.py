@@ -82,7 +82,7 @@ def in_a_line(error: BaseException, repo_id: str) -> str:
         return "no token; log in with 'hf auth login', or set HF_TOKEN"
     reason = " ".join(str(first).split()) or type(first).__name__
     if _is_lost(error):
-        return f"no connection to {constants.ENDPOINT} ({reason}); check the network, and try again"
+        return f"no connection to {constants.ENDPOINT} ({reason}); check the network"
     return reason
 
 
@@ -126,8 +126,8 @@ def _of_status(status: int, repo_id: str) -> str:
         403: f"the token may not write to {repo_id}; give one with write access to "
         f"{repo_id.partition('/')[0]!r}",
         404: f"there is no {repo_id} on the Hub, or the token may not see it",
-        409: f"{repo_id} is being changed by another; try again",
-        412: f"{repo_id} was changed by another meanwhile; try again",
-        429: "too many requests to the Hub; try again later",
+        409: f"{repo_id} is being changed by another",
+        412: f"{repo_id} was changed by another meanwhile",
+        429: "too many requests to the Hub; wait a while",
     }
-    return f"{told.get(status, 'the Hub failed; try again later')} (HTTP {status})"
+    return f"{told.get(status, 'the Hub failed; wait a while')} (HTTP {status})"

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from samediff_stimuli import hub as layout
 from samediff_stimuli import tasks
-from samediff_stimuli.cards import mini, repository
+from samediff_stimuli.cards import mini, publishing, repository
 from samediff_stimuli.cards.publishing import plan, publish
 from samediff_stimuli.cli import main
 from samediff_stimuli.loaders import StimulusDataset, from_hub
@@ -258,11 +258,31 @@ def test_a_report_added_later_replaces_what_was(sets, hub, tmp_path):
 
 def test_the_command(sets, hub):
     """`publish` says what was sent, and prints code that loads it; --private is heard."""
+    assert "run the same command again" in " ".join(run("--help").stdout.split())
     done = run(sets["squiggles"], "--repo-id", "org/new", "--revision", "v1.0", "--private")
     assert done.exit_code == 0, done.output
     assert 'load_dataset("org/new", "squiggles", revision="v1.0")' in done.stdout
     assert 'load_dataset("org/new", "mini", revision="v1.0")' in done.stdout
     assert hub.repos["org/new"].private
+
+
+def test_somebody_else_commits_meanwhile(sets, hub, monkeypatch):
+    """A commit on top of another's is refused, and leaves theirs; the same call goes on from it."""
+    publish([sets["squiggles"]], "org/busy")
+    repo = hub.repos["org/busy"]
+    send = publishing._send
+
+    def late(*given):
+        repo.commit(repo.files | {"NOTES.md": b"theirs"})
+        return send(*given)
+
+    monkeypatch.setattr(publishing, "_send", late)
+    with pytest.raises(InputError, match=r"was changed by another meanwhile .* not sent twice"):
+        publish([sets["discrimination"]], "org/busy")
+    monkeypatch.setattr(publishing, "_send", send)
+    made = publish([sets["discrimination"]], "org/busy")
+    assert [member.name for member in made.plan.members] == ["squiggles", "discrimination-p32"]
+    assert repo.files["NOTES.md"] == b"theirs"
 
 
 def test_dry_run_asks_nobody(sets, hub, monkeypatch, tmp_path):
