@@ -14,6 +14,7 @@ let pinned = null; // the row whose scene stays
 const perPage = () => Number($("count").value);
 const pageCount = () => Math.max(1, Math.ceil(state.total / perPage()));
 const nameOf = ({ split, index }) => `${about.splits[split].name}, row ${whole(index)}`;
+const onPhone = () => window.matchMedia("(max-width: 760px)").matches;
 const same = (a, b) => a && b && a.split === b.split && a.index === b.index;
 
 /** A value as people read it: a class or level by name, numbers short. */
@@ -61,7 +62,7 @@ function setUp() {
   $("name").textContent = `${about.title}: ${about.name}`;
   const rows = about.splits.reduce((sum, split) => sum + split.rows, 0);
   const part = about.served || about.shown === rows ? `${whole(rows)} stimuli` : `${whole(about.shown)} of ${whole(rows)} stimuli`;
-  $("summary").textContent = `${about.summary} ${part}, ${about.image.width} × ${about.image.height} pixels.`;
+  $("summary").textContent = `${about.summary} ${part}, ${about.image.width}\u00a0×\u00a0${about.image.height}\u00a0pixels.`;
   $("foot").textContent = `Content digest ${about.digest}. Licence ${about.license}. Made with samediff-stimuli.`
     + (about.served ? "" : " Thumbnails are compressed; the dataset's own pixels are not.");
   $("fields").append(field("split", "split", about.splits.map(({ name }) => name), false));
@@ -70,6 +71,7 @@ function setUp() {
     const shown = column.named ? column.classes : column.classes.map((name, level) => `${level} (${name})`);
     $("fields").append(field(label, `class-${column.number}`, column.classes.length > FEW ? column.classes : shown, column.classes.length > FEW));
   }
+  $("fields").append($("clear"));
   $("with-boxes").hidden = !about.objects;
   $("with-masks").hidden = !about.masks;
   $("with-grid").hidden = $("with-patch").hidden = !about.patches.length;
@@ -77,7 +79,7 @@ function setUp() {
   if (about.patch) $("patch").value = about.patch;
   $("overlays").hidden = !about.objects && !about.masks && !about.patches.length;
   $("group").hidden = about.group < 2;
-  $("filters").open = !window.matchMedia("(max-width: 760px)").matches;
+  $("filters").open = !onPhone();
 }
 
 // ---- A page of stimuli
@@ -195,6 +197,7 @@ function pin(row) {
   press();
   $("close").hidden = false;
   $("scene").classList.add("open");
+  if (onPhone()) $("close").focus(); // the scene lies over the stimuli
 }
 
 function letGo() {
@@ -245,7 +248,7 @@ function sceneTables(row) {
       const head = make("span", {}, dot, String(i + 1));
       return head;
     });
-    tables.unshift(make("div", { class: "scroll" }, tableOf("Objects", ["", ...heads], objects)));
+    tables.unshift(make("div", { class: "scroll" }, tableOf("Objects", ["column", ...heads], objects)));
   }
   return tables;
 }

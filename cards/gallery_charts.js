@@ -19,13 +19,19 @@ function drawn(name, attributes = {}, ...children) {
 
 const whole = (n) => n.toLocaleString("en");
 
+/** Text whose lines may also break after an underscore: class names are long. */
+function breakable(text) {
+  if (typeof text !== "string") return [text];
+  return text.split(/(?<=_)/).flatMap((part, i) => (i ? [make("wbr"), part] : [part]));
+}
+
 /** A table: heads, and rows whose first cell is the row's head; cells are text or elements. */
 function tableOf(caption, heads, rows) {
   const table = make("table", {}, make("caption", {}, caption));
   if (heads.length) table.append(make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))));
   const body = make("tbody");
   for (const [head, ...cells] of rows) {
-    body.append(make("tr", {}, make("th", { scope: "row" }, head), ...cells.map((cell) => make("td", {}, cell))));
+    body.append(make("tr", {}, make("th", { scope: "row" }, ...breakable(head)), ...cells.map((cell) => make("td", {}, ...breakable(cell)))));
   }
   table.append(body);
   return table;

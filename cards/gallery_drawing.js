@@ -37,7 +37,7 @@ function maskLayer(runs, width, height) {
     const x = pixel % width;
     const inside = x > 0 && x < width - 1 && map[pixel - 1] === object && map[pixel + 1] === object
       && map[pixel - width] === object && map[pixel + width] === object;
-    data.data.set([...rgb[(object - 1) % rgb.length], inside ? 150 : 255], 4 * pixel);
+    data.data.set([...rgb[(object - 1) % rgb.length], inside ? 115 : 255], 4 * pixel);
   }
   context.putImageData(data, 0, 0);
   return layer;

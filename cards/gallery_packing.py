@@ -24,6 +24,8 @@ from samediff_stimuli.table import Table, concatenate
 _BUDGET = 16_000_000  # bytes of all sheets: 21 MB as base64
 _PIXELS = 260_000_000  # of all thumbnails: more take too long to make
 _SHEET = 1_300_000  # pixels of a sheet: one is decoded whole, for any of its thumbnails
+_GAP = 8  # pixels between thumbnails: lossy coding carries ink that far
+_WHITE = (255, 255, 255)
 _QUALITY = 80  # of lossy WebP
 _METHOD = 2  # of its encoder; more is slower, and hardly smaller
 _BATCH = 64  # images whose masks are made together
@@ -40,12 +42,14 @@ class Thumbs:
         height: of a thumbnail, in pixels.
         across: thumbnails in a line of a sheet.
         each: thumbnails of a sheet; the last may have fewer.
+        gap: pixels to the right of each and below it.
     """
 
     width: int
     height: int
     across: int
     each: int
+    gap: int = _GAP
 
 
 class Stimuli:
@@ -151,12 +155,13 @@ def sheets(
 def _sheet(stimuli: Stimuli, places: NDArray[np.int64], thumbs: Thumbs) -> bytes:
     lines = math.ceil(len(places) / thumbs.across)
     across = min(len(places), thumbs.across)
-    sheet = Image.new("RGB", (across * thumbs.width, lines * thumbs.height))
+    step_x, step_y = thumbs.width + _GAP, thumbs.height + _GAP
+    sheet = Image.new("RGB", (across * step_x, lines * step_y), _WHITE)
     size = thumbs.width, thumbs.height
     for number, picture in enumerate(stimuli.pictures(places)):
         thumb = picture if picture.size == size else picture.resize(size, Image.Resampling.BOX)
         line, column = divmod(number, thumbs.across)
-        sheet.paste(thumb, (column * thumbs.width, line * thumbs.height))
+        sheet.paste(thumb, (column * step_x, line * step_y))
     grey = stimuli.task.image_shape(stimuli.made.recipe)[-1] == 1
     file = BytesIO()
     sheet.save(file, "WEBP", quality=_QUALITY, method=_METHOD, lossless=grey)

@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -68,13 +69,13 @@ def write_gallery(
         "served": False,
         "shown": len(stimuli),
         "packed": places,
-        "thumbs": {name: getattr(thumbs, name) for name in ("width", "height", "across", "each")},
+        "thumbs": asdict(thumbs),
     }
     for split in about["splits"]:
         split["shown"] = len(stimuli.rows[split["name"]])
     pictures = {f"sheet-{n}": sheet for n, sheet in enumerate(sheets(stimuli, thumbs, on_rows))}
     masks = {"masks": pack_masks(stimuli, thumbs, on_rows)} if about["masks"] else {}
-    _write(out, page(about, {"packed": columns}, {**pictures, **masks}))
+    _write(out, page(about, {"columns": columns}, {**pictures, **masks}))
     return len(stimuli)
 
 
@@ -130,7 +131,7 @@ def json_text(data: Any) -> str:
 
 def _block(name: str, data: bytes) -> str:
     """A block of bytes: no browser looks into a script of this type."""
-    return f'<script type="text/plain" id="{name}">{base64.b64encode(data).decode()}</script>'
+    return f'<script type="text/plain" id="block-{name}">{base64.b64encode(data).decode()}</script>'
 
 
 def _part(name: str) -> str:

@@ -55,7 +55,7 @@ class Embedded {
   }
 
   async load() {
-    const data = await inflated(bytesOf(await block("packed")));
+    const data = await inflated(bytesOf(await block("block-columns")));
     const { packed, shown } = this.about;
     this.columns = this.about.columns.map(({ shape }, number) => {
       const { kind, offset } = packed[number];
@@ -99,18 +99,18 @@ class Embedded {
   }
 
   async picture({ place }) {
-    const { width, height, across, each } = this.about.thumbs;
+    const { width, height, across, each, gap } = this.about.thumbs;
     const sheet = Math.floor(place / each);
     const image = await this.sheets.need(sheet, async () => {
-      const file = new Blob([bytesOf(await block(`sheet-${sheet}`))], { type: "image/webp" });
+      const file = new Blob([bytesOf(await block(`block-sheet-${sheet}`))], { type: "image/webp" });
       return createImageBitmap(file);
     });
     const number = place % each;
-    return { image, x: (number % across) * width, y: Math.floor(number / across) * height, width, height };
+    return { image, x: (number % across) * (width + gap), y: Math.floor(number / across) * (height + gap), width, height };
   }
 
   async runs({ place }) {
-    this.masks ??= block("masks").then(bytesOf).then(inflated);
+    this.masks ??= block("block-masks").then(bytesOf).then(inflated);
     const data = await this.masks;
     const n = this.about.shown + 1;
     const offsets = new Uint32Array(data, 0, n);
