@@ -6,6 +6,7 @@ nobody sees two stimuli of a group, and the blocks are balanced as the groups ar
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,7 +22,7 @@ class Group:
 
     Attributes:
         split: its split.
-        rows: of its stimuli in the split.
+        rows: of its stimuli in the split, answers in turn; see `alternated`.
         kind: what groups are balanced over.
     """
 
@@ -45,6 +46,16 @@ class Trial:
     number: int
     split: str
     row: int
+
+
+def alternated(rows: Sequence[int], answers: Sequence[Hashable]) -> tuple[int, ...]:
+    """Rows in an order in which answers take turns: any run of it is about balanced."""
+    seen: Counter[Hashable] = Counter()
+    turns: list[tuple[int, int, int]] = []
+    for row, answer in zip(rows, answers, strict=True):
+        turns.append((seen[answer], len(turns), row))
+        seen[answer] += 1
+    return tuple(row for _, _, row in sorted(turns))
 
 
 def choose(groups: Sequence[Group], count: int, name: Sequence[str | int]) -> list[Group]:

@@ -185,10 +185,15 @@ class _Experiment:
         table, size = self.tables[split], self.source.task.group
         objects = table["box"].shape[1:2] if "box" in table else ()
         names = [c.name for c in self.columns if c.names and (c.shape[:1] or (0,)) != objects]
+        kinds = [str([table[name][row].tolist() for name in names]) for row in range(table.n_rows)]
+        answers = table[self.question.name].tolist()
         for first in range(0, table.n_rows, size):
-            rows = range(first, first + size)
-            kinds = sorted(str([table[name][row].tolist() for name in names]) for row in rows)
-            yield Group(split=split, rows=tuple(rows), kind=(split, *kinds))
+            rows = sorted(range(first, first + size), key=lambda row: (answers[row], kinds[row]))
+            yield Group(
+                split=split,
+                rows=trial_order.alternated(rows, [answers[row] for row in rows]),
+                kind=(split, *sorted(kinds[row] for row in rows)),
+            )
 
     def _stimulus(self, split: str, row: int) -> dict[str, Any]:
         """Everything that is known of a stimulus, whoever sees it."""
@@ -222,6 +227,11 @@ class _Experiment:
             keys.reverse()
         return dict(zip(names, keys, strict=True))
 
+    def _asked(self) -> str:
+        """The question in words."""
+        task = self.source.task
+        return task.summary if self.question.name == task.label else self.question.about
+
     def settings(self) -> dict[str, Any]:
         """What holds for all trials."""
         first = ["stimulus_id", "digest", "split", *self.conditions]
@@ -231,7 +241,7 @@ class _Experiment:
             "digest": self.source.made.digest(),
             "title": self.source.task.title,
             "question": self.question.name,
-            "about": self.question.about,
+            "about": self._asked(),
             "viewing_distance_cm": self.options.viewing_distance_cm,
             "pixels_per_cm": self.options.pixels_per_cm,
             "order_seed": self.options.order_seed,
@@ -350,8 +360,15 @@ def _image(split: str, row: int) -> str:
     return f"images/{split}-{row:07d}.png"
 
 
-def _json(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+def _json(data: Mapping[str, Any]) -> str:
+    """A key a line, and a record a line of lists."""
+    parts = []
+    for key, value in data.items():
+        text = json.dumps(value, ensure_ascii=False)
+        if isinstance(value, list):
+            text = "[\n" + ",\n".join(json.dumps(v, ensure_ascii=False) for v in value) + "\n]"
+        parts.append(f"{json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 FORMAT = Trials

@@ -48,7 +48,8 @@ class WebDataset(Format):
     def then(self, out: str) -> Sequence[str]:
         """How to load it; see `Format.then`."""
         first = json.dumps(str(min(Path(out).glob("*.tar"))), ensure_ascii=False)
-        code = f"from webdataset import WebDataset as W; print(next(iter(W({first}))))"
+        samples = f"WebDataset({first}, shardshuffle=False)"
+        code = f"from webdataset import WebDataset; print(next(iter({samples})))"
         return [hub.loading(out), f"python -c {shlex.quote(code)}  # pip install webdataset"]
 
 

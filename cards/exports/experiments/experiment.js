@@ -31,6 +31,7 @@ function escaped(text) {
 /** The keys and their answers, as HTML. */
 function keyTable(keys) {
   return Object.entries(keys)
+    .sort((one, other) => (one[1] < other[1] ? -1 : 1))
     .map(([answer, key]) => `<p><kbd>${escaped(key.toUpperCase())}</kbd> ${escaped(answer)}</p>`)
     .join("");
 }
@@ -39,8 +40,8 @@ function keyTable(keys) {
 function instructions(data, list) {
   const { viewing_distance_cm: cm, about } = data.experiment;
   return (
-    `<p>You will see ${list.trials.length} pictures, one at a time. Answer each as quickly and as ` +
-    `accurately as you can (${escaped(about)}):</p>${keyTable(list.keys)}` +
+    `<p>You will see ${list.trials.length} pictures, one at a time.</p><p>${escaped(about)}</p>` +
+    `<p>Answer as quickly and as accurately as you can:</p>${keyTable(list.keys)}` +
     `<p>Please sit ${cm} cm from the screen and look at the cross. <kbd>Esc</kbd> ends and saves.` +
     "</p><p>Press the space bar to begin.</p>"
   );

@@ -63,8 +63,8 @@ def response_row(row: Row, key: str, seconds: float, code: str) -> dict[str, Any
 def instructions(settings: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """What is shown first."""
     return (
-        f"You will see {len(rows)} pictures, one at a time. Answer each as quickly and as "
-        f"accurately as you can ({settings['about']}):\n\n{key_table(rows[0])}\n\n"
+        f"You will see {len(rows)} pictures, one at a time.\n{settings['about']}\n\n"
+        f"Answer as quickly and as accurately as you can:\n{key_table(rows[0])}\n\n"
         f"Please sit {settings['viewing_distance_cm']:g} cm from the screen and look at the cross. "
         "Escape ends and saves.\n\nPress the space bar to begin."
     )
@@ -72,7 +72,8 @@ def instructions(settings: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 def key_table(row: Row) -> str:
     """The keys and their answers."""
-    return "\n".join(f"{key.upper()}: {answer}" for answer, key in keys_of(row).items())
+    pairs = sorted((key, answer) for answer, key in keys_of(row).items())
+    return "\n".join(f"{key.upper()}: {answer}" for key, answer in pairs)
 
 
 def breaks(rows: Sequence[Row]) -> Iterator[tuple[Row, str | None]]:
@@ -146,7 +147,7 @@ class Display:
     def _key(self, keys: Sequence[str]) -> tuple[str, float]:
         """The next of some keys, or Escape, and the seconds since the clock was reset."""
         self.keyboard.clearEvents()
-        found = self.keyboard.waitKeys(keyList=[*keys, ESCAPE])[0]
+        found = self.keyboard.waitKeys(keyList=[*keys, ESCAPE], waitRelease=False)[0]
         return str(found.name), float(found.rt)
 
     def close(self) -> None:
@@ -181,21 +182,19 @@ def main(words: Sequence[str] | None = None) -> None:
     code = given.id or f"person-{given.participant}"
     safe = "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in code)
     path = HERE / f"responses-{safe}.csv"
-    try:
-        file = path.open("x", encoding="utf-8", newline="")
-    except FileExistsError:
+    if path.exists():
         sys.exit(f"{path} is there already; give another --id, or move it away")
-    with file:
-        columns = settings["response_columns"]
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        display = Display(settings, given.windowed)
-        try:
+    display = Display(settings, given.windowed)
+    try:
+        with path.open("x", encoding="utf-8", newline="") as file:
+            columns = settings["response_columns"]
+            writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
             for row, key, seconds in run(display, settings, rows):
                 writer.writerow(response_row(row, key, seconds, code))
                 file.flush()
-        finally:
-            display.close()
+    finally:
+        display.close()
     print(path)
 
 
