@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from samediff_stimuli import tasks
-from samediff_stimuli.aligned_options import AlignedOptions
+from samediff_stimuli.aligned_options import GridOptions
 from samediff_stimuli.loaders.tokens import box_token_mask
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.models.classifier import Classifier
@@ -171,7 +171,7 @@ def make_objective(
     )
 
 
-def _suited(model: nn.Module, manifest: Manifest) -> tuple[Classifier, AlignedOptions]:
+def _suited(model: nn.Module, manifest: Manifest) -> tuple[Classifier, GridOptions]:
     """The model and the options, if auxiliary losses make sense of both."""
     options = manifest.recipe.options
     if not isinstance(model, Classifier) or not model.n_layers or model.patch_size is None:
@@ -179,7 +179,7 @@ def _suited(model: nn.Module, manifest: Manifest) -> tuple[Classifier, AlignedOp
             f"auxiliary losses need a ViT that shows its tokens, not {type(model).__name__}; use "
             "--model vit_b16, vit_b32 or vit_b14"
         )
-    if not isinstance(options, AlignedOptions):
+    if not isinstance(options, GridOptions):
         raise InputError(
             f"auxiliary losses need objects on a patch grid, and {manifest.name} has none; use "
             "discrimination or rmts"

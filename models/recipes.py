@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from samediff_stimuli import tasks
-from samediff_stimuli.aligned_options import AlignedOptions
+from samediff_stimuli.aligned_options import AlignedOptions, GridOptions
 from samediff_stimuli.models import published, zoo
 from samediff_stimuli.models.factor_cnn import FactorTrainConfig
 from samediff_stimuli.models.train import TrainConfig
@@ -118,7 +118,7 @@ def _quick(recipe: Recipe) -> tuple[Run, ...]:
     """The small model that suits the set, on the CPU."""
     if not _answers_same(recipe) or not _has(recipe, "train", "validation"):
         return ()
-    if not isinstance(recipe.options, AlignedOptions):
+    if not isinstance(recipe.options, GridOptions):
         try:
             zoo.window_of(recipe)
         except InputError:  # more objects than the small model compares

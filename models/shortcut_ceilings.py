@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samediff_stimuli.aligned_options import AlignedOptions
+from samediff_stimuli.aligned_options import GridOptions
 from samediff_stimuli.families.textured import APPEARANCES
 from samediff_stimuli.models.predictions import Ints
 from samediff_stimuli.models.shortcut_views import (
@@ -87,7 +87,7 @@ def ceilings(recipe: Recipe, table: Table, label: Ints, objects: int) -> dict[st
     elif "color" in table:
         value = ideal(table, "color", label, objects)
         found[COLORS] = Ceiling(value=value, why=f"Its ceiling {_COLORS_ALONE}")
-        if isinstance(options, AlignedOptions) and options.noise:
+        if isinstance(options, GridOptions) and options.noise:
             why = f"Noise is new in each object: size tells of colours; its ceiling {_COLORS_ALONE}"
             found[FILE_SIZE] = Ceiling(value=value, why=why)
     return found

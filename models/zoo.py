@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from samediff_stimuli import tasks
-from samediff_stimuli.aligned_options import AlignedOptions
+from samediff_stimuli.aligned_options import GridOptions
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.models import backbones
 from samediff_stimuli.models.pairs import PairNet
@@ -101,7 +101,7 @@ def architecture(spec: ModelSpec, manifest: Manifest) -> Architecture:
         arguments = {"pretrained": spec.pretrained, "probe": spec.probe, "image_size": height}
         return Architecture(kind=spec.name, arguments=arguments)
     options = recipe.options
-    if not isinstance(options, AlignedOptions):
+    if not isinstance(options, GridOptions):
         return Architecture(kind="pair", arguments={"window": window_of(recipe)})
     span = options.box_size // options.patch_size
     return Architecture(
@@ -180,7 +180,7 @@ def window_of(recipe: Recipe) -> int:
             f"{task.name_of(recipe)} shows {boxes[0][0]} objects; the baseline compares 2: "
             "choose a set of pairs"
         )
-    if isinstance(options, AlignedOptions):
+    if isinstance(options, GridOptions):
         return options.box_size + options.box_size // 8
     if isinstance(options, SceneOptions):
         return options.object_size + options.object_size // 8  # ink is not in the square's middle

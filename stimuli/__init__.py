@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from samediff_stimuli.cards.importing import import_folder
     from samediff_stimuli.cards.importing_factors import import_factors
     from samediff_stimuli.cards.publishing import publish
+    from samediff_stimuli.das_options import DasOptions
     from samediff_stimuli.engines import Engine
     from samediff_stimuli.manifest import Manifest
     from samediff_stimuli.placed_options import PlacedOptions
@@ -40,6 +41,7 @@ _HOMES = {
     "AlignedOptions": "aligned_options",
     "AlphanumericsOptions": "tasks.alphanumerics",
     "DamagedError": "shards",
+    "DasOptions": "das_options",
     "DissociationOptions": "tasks.dissociation",
     "DspritesOptions": "tasks.dsprites",
     "Engine": "engines",
@@ -70,6 +72,7 @@ __all__ = [
     "AlignedOptions",
     "AlphanumericsOptions",
     "DamagedError",
+    "DasOptions",
     "DissociationOptions",
     "DspritesOptions",
     "Engine",

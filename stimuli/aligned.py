@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samediff_stimuli import matching, objects, rng
-from samediff_stimuli.aligned_options import MAX_POSITIONS, AlignedOptions, options_of
+from samediff_stimuli.aligned_options import MAX_POSITIONS, GridOptions, options_of, sizes_of
 from samediff_stimuli.grid import Grid
 from samediff_stimuli.objects import KINDS, ObjectSet
 from samediff_stimuli.recipe import InputError, Recipe
@@ -48,7 +48,7 @@ def splits(recipe: Recipe, grid: Grid, group: int) -> tuple[Split, ...]:
         InputError: sizes that are no multiples of the group, no split at all, or more stimuli
             than exist.
     """
-    chosen = options_of(recipe)
+    chosen = sizes_of(recipe)
     held_out = objects.FULL - chosen.combinations
     seen = f"the {chosen.combinations} training combinations"
     made = [
@@ -67,14 +67,7 @@ def splits(recipe: Recipe, grid: Grid, group: int) -> tuple[Split, ...]:
         about = f"{what}: none seen in training"
         made.append(Split(name=name, rows=chosen.ood, about=about, held_out=True))
     made = [split for split in made if split.rows]
-    positions = len(grid.positions())
-    if positions < 2 or positions > MAX_POSITIONS:
-        raise InputError(
-            f"image_size {chosen.image_size}, patch_size {chosen.patch_size} and object_patches "
-            f"{chosen.object_patches} leave {positions} positions for objects; legal: 2 .. "
-            f"{MAX_POSITIONS}; choose {'smaller' if positions < 2 else 'larger'} patches, or "
-            "another image_size"
-        )
+    check_positions(chosen, grid)
     if not made:
         raise InputError("train, validation, test and ood are all 0; at least one must be larger")
     for split in made:
@@ -87,7 +80,19 @@ def splits(recipe: Recipe, grid: Grid, group: int) -> tuple[Split, ...]:
     return tuple(made)
 
 
-def _check_space(chosen: AlignedOptions, grid: Grid, pool: Pool, split: Split, group: int) -> None:
+def check_positions(chosen: GridOptions, grid: Grid) -> None:
+    """Raise InputError if objects have too few, or too many, places to stand."""
+    positions = len(grid.positions())
+    if positions < 2 or positions > MAX_POSITIONS:
+        raise InputError(
+            f"image_size {chosen.image_size}, patch_size {chosen.patch_size} and object_patches "
+            f"{chosen.object_patches} leave {positions} positions for objects; legal: 2 .. "
+            f"{MAX_POSITIONS}; choose {'smaller' if positions < 2 else 'larger'} patches, or "
+            "another image_size"
+        )
+
+
+def _check_space(chosen: GridOptions, grid: Grid, pool: Pool, split: Split, group: int) -> None:
     """Raise InputError if the split needs more distinct stimuli than exist."""
     n = len(pool.objects)
     rounds = pool.first_round + -(-split.rows // group // n)
@@ -107,7 +112,7 @@ def pool_of(recipe: Recipe, split: str, group: int) -> Pool:
     Splits of the seen objects take ranges one after the other: validation, test, and then train,
     whose range is open-ended, so that training data can grow, or stream, without end.
     """
-    chosen, members = options_of(recipe), objects_of(recipe, split)
+    chosen, members = sizes_of(recipe), objects_of(recipe, split)
     before: tuple[int, ...] = ()
     if split == "test":
         before = (chosen.validation,)
@@ -183,12 +188,8 @@ def whole_rounds(n: int, start: int, stop: int) -> Ints:
 def groups(recipe: Recipe, grid: Grid, split: str, group: int, start: int, stop: int) -> Groups:
     """The groups [start, stop) of a split: objects, positions and offsets.
 
-    No stimulus occurs twice, by construction. The n-th time that an object is doubled it takes
-    the n-th entry of a keyed permutation of all position pairs (its own permutation), so (object,
-    positions) never repeats among same stimuli; which of the two positions the doubled object
-    takes depends on the positions alone, so a different stimulus cannot be reached from either of
-    its two objects; and when the position pairs are used up, their next turn takes the next entry
-    of a keyed permutation of all offsets. Splits that share objects own disjoint ranges of n.
+    No stimulus occurs twice, by construction: see `places`. Splits that share objects own disjoint
+    ranges of turns.
     """
     pool = pool_of(recipe, split, group)
     n = len(pool.objects)
@@ -196,12 +197,35 @@ def groups(recipe: Recipe, grid: Grid, split: str, group: int, start: int, stop:
     everywhere = whole_rounds(n, start, stop)
     key = recipe.key(split, "pairs")
     pairs = pairs_of(pool, key, kind_of(everywhere), start, stop)
-    doubled = pairs[:, 0]
-    all_pairs, offsets = grid.pairs(), (options_of(recipe).room + 1) ** 4
     turn = pool.first_round + number // n
-    if int(turn[-1]) >= len(all_pairs) * offsets:
+    if int(turn[-1]) >= turns(recipe, grid):
         raise InputError(f"{split}: all unique stimuli are used up before row {stop * group}")
-    shared = pool.objects.name
+    patch, jitter = places(recipe, grid, pool.objects.name, pairs[:, 0], turn)
+    return Groups(number=number, pairs=pairs, patch=patch, jitter=jitter)
+
+
+def turns(recipe: Recipe, grid: Grid) -> int:
+    """How many times an object can be doubled before positions and offsets come back."""
+    return len(grid.pairs()) * (options_of(recipe).room + 1) ** 4
+
+
+def places(recipe: Recipe, grid: Grid, shared: str, doubled: Ints, turn: Ints) -> tuple[Ints, Ints]:
+    """Where groups stand: patches (g, 2) and offsets (g, 2, 2) of their pairs' two objects.
+
+    The n-th time that an object is doubled it takes the n-th entry of a keyed permutation of all
+    position pairs (its own permutation), so (object, positions) never repeats among same stimuli;
+    which of the two positions the doubled object takes depends on the positions alone, so a
+    different stimulus cannot be reached from either of its two objects; and when the position
+    pairs are used up, their next turn takes the next entry of a keyed permutation of all offsets.
+
+    Args:
+        recipe: what to make.
+        grid: where objects may stand.
+        shared: name of the set of objects: all splits that share it draw from one permutation.
+        doubled: (g,) the object that each group's same stimulus doubles; it stands first.
+        turn: (g,) how often that object was doubled before, in [0, turns).
+    """
+    all_pairs, offsets = grid.pairs(), (options_of(recipe).room + 1) ** 4
     key = recipe.key(shared, "positions")
     where = rng.permute(key, turn % len(all_pairs), len(all_pairs), doubled)
     cycle = turn // len(all_pairs)
@@ -209,7 +233,7 @@ def groups(recipe: Recipe, grid: Grid, split: str, group: int, start: int, stop:
     jitter = rng.permute(recipe.key(shared, "jitter"), cycle, offsets, tweak)
     flip = rng.mix(recipe.key(shared, "sides"), where) >> np.uint64(63)
     patch = np.where(flip[:, None] > 0, all_pairs[where][:, ::-1], all_pairs[where])
-    return Groups(number=number, pairs=pairs, patch=patch, jitter=unravel(recipe, jitter))
+    return patch, unravel(recipe, jitter)
 
 
 def unravel(recipe: Recipe, index: Ints) -> Ints:
@@ -227,11 +251,16 @@ def scene_columns(recipe: Recipe, grid: Grid, patch: Ints, jitter: Ints) -> dict
 
 
 def admits(recipe: Recipe, split: str, row: Mapping[str, Any]) -> bool:
-    """The split's predicate: every object is of the split's set, whole inside its box of patches,
-    and no two boxes share a patch."""
-    chosen, members = options_of(recipe), objects_of(recipe, split)
-    grid = grid_of(recipe, reserved=False)
+    """The split's predicate: every object is of the split's set, and they stand as they may."""
+    members = objects_of(recipe, split)
     known = all(members.contains(s, c) for s, c in zip(row["shape"], row["color"], strict=True))
+    return known and stands(recipe, row)
+
+
+def stands(recipe: Recipe, row: Mapping[str, Any]) -> bool:
+    """Whether every object is whole inside its box of patches, and no two boxes share a patch."""
+    chosen, grid = options_of(recipe), grid_of(recipe, reserved=False)
+    known = True
     seen: set[int] = set()
     for patch, (x0, y0, x1, y1) in zip(row["patch"], row["box"], strict=True):
         left, top = grid.corner(np.array(patch)).tolist()

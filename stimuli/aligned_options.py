@@ -17,8 +17,8 @@ MIN_OBJECT = silhouettes.SMALLEST
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignedOptions(Options):
-    """Options of the patch-aligned sets; the defaults are the paper's (ViT-B/32).
+class GridOptions(Options):
+    """Geometry and objects of every patch-aligned set; the defaults are the paper's (ViT-B/32).
 
     Raises:
         InputError: for a value outside its range; None stands for the default named in the help.
@@ -39,15 +39,11 @@ class AlignedOptions(Options):
     combinations: int = option(
         objects.FULL, "shape-colour combinations in training: 256, or 32, 48 .. 224 (rest held out)"
     )
-    train: int = option(6400, "images in the training split")
-    validation: int = option(6400, "images in the validation split")
-    test: int = option(6400, "images in each test split")
-    ood: int = option(6400, "images in each of the three out-of-distribution splits")
 
     def __post_init__(self) -> None:
         """Resolve defaults and check every range."""
-        _check("image_size", self.image_size, MIN_OBJECT, MAX_IMAGE)
-        _check("patch_size", self.patch_size, 1, self.image_size)
+        check("image_size", self.image_size, MIN_OBJECT, MAX_IMAGE)
+        check("patch_size", self.patch_size, 1, self.image_size)
         if self.image_size % self.patch_size:
             legal = [p for p in range(8, self.image_size + 1) if self.image_size % p == 0]
             raise InputError(
@@ -56,21 +52,19 @@ class AlignedOptions(Options):
             )
         side = self.image_size // self.patch_size
         self._resolve("object_patches", 1 if self.patch_size >= 28 else 2)
-        _check("object_patches", self.object_patches, 1, side)
+        check("object_patches", self.object_patches, 1, side)
         box = self.box_size
         self._resolve("object_size", box - box // 4)
-        _check("object_size", self.object_size, MIN_OBJECT, box)
+        check("object_size", self.object_size, MIN_OBJECT, box)
         self._resolve("jitter", box - self.drawn)
-        _check("jitter", self.jitter, 0, box - self.drawn)
-        _check("noise", self.noise, 0, rng.MAX_SIGMA)
+        check("jitter", self.jitter, 0, box - self.drawn)
+        check("noise", self.noise, 0, rng.MAX_SIGMA)
         legal = [*range(32, objects.FULL - 16, 16), objects.FULL]
         if self.combinations not in legal or not isinstance(self.combinations, int):
             raise InputError(
                 f"combinations {self.combinations!r} is not legal; legal: a multiple of 16 in "
                 f"32 .. 224 (the paper's is 32), or 256 for no held-out combinations"
             )
-        for name in ("train", "validation", "test", "ood"):
-            _check(name, getattr(self, name), 0, 10**9)
 
     def _resolve(self, name: str, default: int) -> None:
         if getattr(self, name) is None:
@@ -92,22 +86,53 @@ class AlignedOptions(Options):
         return int(self.jitter or 0)
 
 
-def _check(name: str, value: int | None, low: int, high: int) -> None:
+@dataclass(frozen=True, kw_only=True)
+class AlignedOptions(GridOptions):
+    """Options of discrimination and relational match-to-sample.
+
+    Raises:
+        InputError: for a value outside its range; None stands for the default named in the help.
+    """
+
+    train: int = option(6400, "images in the training split")
+    validation: int = option(6400, "images in the validation split")
+    test: int = option(6400, "images in each test split")
+    ood: int = option(6400, "images in each of the three out-of-distribution splits")
+
+    def __post_init__(self) -> None:
+        """Resolve defaults and check every range."""
+        super().__post_init__()
+        for name in ("train", "validation", "test", "ood"):
+            check(name, getattr(self, name), 0, 10**9)
+
+
+def check(name: str, value: int | None, low: int, high: int) -> None:
+    """Raise InputError unless an option is a whole number in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{name} {value!r} is out of range; legal: {low} .. {high}")
 
 
-def options_of(recipe: Recipe) -> AlignedOptions:
-    """The recipe's options, typed."""
+def options_of(recipe: Recipe) -> GridOptions:
+    """Geometry and objects of a recipe, typed."""
+    assert isinstance(recipe.options, GridOptions)  # make_recipe has checked it
+    return recipe.options
+
+
+def sizes_of(recipe: Recipe) -> AlignedOptions:
+    """The recipe's options, sizes of splits among them, typed."""
     assert isinstance(recipe.options, AlignedOptions)  # make_recipe has checked it
     return recipe.options
 
 
 def name_of(recipe: Recipe) -> str:
     """Config and folder name: the task, patch size, and what differs from the paper's defaults."""
-    chosen = options_of(recipe)
-    usual = AlignedOptions(patch_size=chosen.patch_size, image_size=chosen.image_size)
-    parts = [recipe.task, f"p{chosen.patch_size}"]
+    return "-".join([recipe.task, *tags(options_of(recipe))])
+
+
+def tags(chosen: GridOptions) -> list[str]:
+    """What names the geometry and the objects of a set: "p16", and departures from the paper's."""
+    usual = GridOptions(patch_size=chosen.patch_size, image_size=chosen.image_size)
+    parts = [f"p{chosen.patch_size}"]
     for field, letter in (
         ("object_patches", "m"),
         ("object_size", "o"),
@@ -123,7 +148,7 @@ def name_of(recipe: Recipe) -> str:
             parts.append(f"{letter}{getattr(chosen, field)}")
     if chosen.image_size != 224:
         parts.append(f"i{chosen.image_size}")
-    return "-".join(parts)
+    return parts
 
 
 def image_shape(recipe: Recipe) -> tuple[int, int, int]:

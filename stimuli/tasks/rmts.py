@@ -20,6 +20,8 @@ ROLES = ("display", "sample")
 CASES = ("same_same", "same_different", "different_same", "different_different")
 _MAX_TRIES = 1024
 
+ROLE = Column(name="role", dtype="uint8", shape=(4,), names=ROLES, about="role of each object")
+
 COLUMNS = (
     aligned_options.INDEX,
     aligned_options.LABEL,
@@ -37,7 +39,7 @@ COLUMNS = (
         about="how the two objects of the display pair relate, and of the sample pair",
     ),
     aligned_options.PAIR_ID,
-    Column(name="role", dtype="uint8", shape=(4,), names=ROLES, about="role of each object"),
+    ROLE,
     *aligned_options.object_columns(4),
 )
 

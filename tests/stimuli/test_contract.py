@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -111,14 +112,14 @@ def test_any_run_of_rows_is_designed_alone(case):
 def test_one_row_renders_as_in_any_batch(case):
     """The bytes of a row do not depend on what is rendered with it."""
     task, recipe, tables = case
-    for split, table in tables.items():
+    for (split, table), view in product(tables.items(), [view.name for view in task.views]):
         first = min(100, table.n_rows - 40)
-        batch = task.render(recipe, split, table.rows(slice(first, first + 70)))
+        batch = task.render(recipe, split, table.rows(slice(first, first + 70)), view=view)
         for row in (0, 31, 32, len(batch) - 1):
-            alone = task.render(recipe, split, table.rows([first + row]))
+            alone = task.render(recipe, split, table.rows([first + row]), view=view)
             assert np.array_equal(alone[0], batch[row]), (split, row)
         mixed = np.array([39, 1, 2, len(batch) - 1, 0])
-        shuffled = task.render(recipe, split, table.rows(first + mixed))
+        shuffled = task.render(recipe, split, table.rows(first + mixed), view=view)
         assert np.array_equal(shuffled, batch[mixed])
 
 
@@ -130,10 +131,10 @@ def some(table, tables):
 def test_instance_maps_tell_object_from_ground(case):
     """Ground is pure white and only ground is; every object covers pixels, all in its square."""
     task, recipe, tables = case
-    for split, table in tables.items():
-        part = some(table, tables)
-        images = task.render(recipe, split, part)
-        maps = task.instances(recipe, split, part)
+    for (split, table), view in product(tables.items(), task.views):
+        rows = some(table, tables)
+        images = task.render(recipe, split, rows, view=view.name)
+        maps, part = view.instances(recipe, split, rows), view.scene(rows)
         assert images.shape[1:] == task.image_shape(recipe)
         assert (images[maps == 0] == 255).all()
         assert (images[maps > 0] < 255).any(axis=-1).all()
@@ -152,14 +153,15 @@ def test_aligned_objects_have_their_own_patches(case):
     if getattr(options, "placement", "patch") != "patch" or options.patch_size is None:
         return  # objects stand anywhere: the promise is not made
     size, side = options.patch_size, options.image_size // options.patch_size
-    for split, table in tables.items():
-        part = some(table, tables)
+    for (split, table), view in product(tables.items(), task.views):
+        rows = some(table, tables)
+        part = view.scene(rows)
         k = part["box"].shape[1]
-        touched = patch_coverage(task.instances(recipe, split, part), size, k) > 0
+        touched = patch_coverage(view.instances(recipe, split, rows), size, k) > 0
         assert (touched.sum(axis=1) <= 1).all()
-        rows, cols = np.divmod(np.arange(side * side), side)
+        down, cols = np.divmod(np.arange(side * side), side)
         x0, y0, x1, y1 = (part["box"][..., i, None].astype(int) for i in range(4))
-        inside = (rows >= y0 // size) & (rows * size < y1)
+        inside = (down >= y0 // size) & (down * size < y1)
         inside &= (cols >= x0 // size) & (cols * size < x1)
         assert not (touched & ~inside).any()
 

@@ -34,11 +34,12 @@ def digests(name, variant):
         rows = FACTOR_ROWS if name in FACTOR_SETS else ROWS
         for start in sorted({0, min(1594, split.rows - rows), split.rows - rows}):
             table = task.design(recipe, split.name, start, start + rows)
-            images = task.render(recipe, split.name, table)
+            views = [view.name for view in task.views]
+            images = [task.render(recipe, split.name, table, view=view) for view in views]
             for row in range(rows):
                 parts = [np.ascontiguousarray(values[row]) for values in table.values()]
                 little = b"".join(p.astype(p.dtype.newbyteorder("<")).tobytes() for p in parts)
-                digest = xxh3_64_hexdigest(little + images[row].tobytes())
+                digest = xxh3_64_hexdigest(little + b"".join(v[row].tobytes() for v in images))
                 found[split.name][str(start + row)] = digest
     return found
 
