@@ -181,7 +181,20 @@ def whole_rounds(n: int, start: int, stop: int) -> Ints:
 
 
 def groups(recipe: Recipe, grid: Grid, split: str, group: int, start: int, stop: int) -> Groups:
-    """The groups [start, stop) of a split: objects, positions and offsets.
+    """The groups [start, stop) of a split: objects, positions and offsets."""
+    pool = pool_of(recipe, split, group)
+    number = np.arange(start, stop)
+    everywhere = whole_rounds(len(pool.objects), start, stop)
+    key = recipe.key(split, "pairs")
+    pairs = pairs_of(pool, key, kind_of(everywhere), start, stop)
+    patch, jitter = places(recipe, grid, split, group, number, pairs[:, 0])
+    return Groups(number=number, pairs=pairs, patch=patch, jitter=jitter)
+
+
+def places(
+    recipe: Recipe, grid: Grid, split: str, group: int, number: Ints, doubled: Ints
+) -> tuple[Ints, Ints]:
+    """Where the pairs of a run of groups stand.
 
     No stimulus occurs twice, by construction. The n-th time that an object is doubled it takes
     the n-th entry of a keyed permutation of all position pairs (its own permutation), so (object,
@@ -189,18 +202,24 @@ def groups(recipe: Recipe, grid: Grid, split: str, group: int, start: int, stop:
     takes depends on the positions alone, so a different stimulus cannot be reached from either of
     its two objects; and when the position pairs are used up, their next turn takes the next entry
     of a keyed permutation of all offsets. Splits that share objects own disjoint ranges of n.
+
+    Args:
+        recipe: what to make.
+        grid: where objects may stand.
+        split: split name.
+        group: rows in a matched group.
+        number: (g,) numbers of the groups, increasing; each object is doubled once a round.
+        doubled: (g,) the object that each group's same pair doubles.
+
+    Returns:
+        Positions (g, 2) and offsets (g, 2, 2) of the two objects, as in `Groups`.
     """
     pool = pool_of(recipe, split, group)
-    n = len(pool.objects)
-    number = np.arange(start, stop)
-    everywhere = whole_rounds(n, start, stop)
-    key = recipe.key(split, "pairs")
-    pairs = pairs_of(pool, key, kind_of(everywhere), start, stop)
-    doubled = pairs[:, 0]
     all_pairs, offsets = grid.pairs(), (options_of(recipe).room + 1) ** 4
-    turn = pool.first_round + number // n
+    turn = pool.first_round + number // len(pool.objects)
     if int(turn[-1]) >= len(all_pairs) * offsets:
-        raise InputError(f"{split}: all unique stimuli are used up before row {stop * group}")
+        last = (int(number[-1]) + 1) * group
+        raise InputError(f"{split}: all unique stimuli are used up before row {last}")
     shared = pool.objects.name
     key = recipe.key(shared, "positions")
     where = rng.permute(key, turn % len(all_pairs), len(all_pairs), doubled)
@@ -209,7 +228,7 @@ def groups(recipe: Recipe, grid: Grid, split: str, group: int, start: int, stop:
     jitter = rng.permute(recipe.key(shared, "jitter"), cycle, offsets, tweak)
     flip = rng.mix(recipe.key(shared, "sides"), where) >> np.uint64(63)
     patch = np.where(flip[:, None] > 0, all_pairs[where][:, ::-1], all_pairs[where])
-    return Groups(number=number, pairs=pairs, patch=patch, jitter=unravel(recipe, jitter))
+    return patch, unravel(recipe, jitter)
 
 
 def unravel(recipe: Recipe, index: Ints) -> Ints:
