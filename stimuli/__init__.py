@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from samediff_stimuli.cards.importing_factors import import_factors
     from samediff_stimuli.engines import Engine
     from samediff_stimuli.manifest import Manifest
+    from samediff_stimuli.novelty import novel_pairs
     from samediff_stimuli.placed_options import PlacedOptions
+    from samediff_stimuli.quad_options import QuadOptions
     from samediff_stimuli.recipe import InputError, Recipe
     from samediff_stimuli.shards import DamagedError
     from samediff_stimuli.tasks import design, make_recipe, render
@@ -49,6 +51,7 @@ _HOMES = {
     "NaturalisticOptions": "tasks.naturalistic",
     "PhotorealOptions": "blender_scenes.photoreal_options",
     "PlacedOptions": "placed_options",
+    "QuadOptions": "quad_options",
     "Recipe": "recipe",
     "Shapes3DOptions": "tasks.shapes3d",
     "ShapesOptions": "tasks.shapes",
@@ -63,6 +66,7 @@ _HOMES = {
     "import_factors": "cards.importing_factors",
     "import_folder": "cards.importing",
     "make_recipe": "tasks",
+    "novel_pairs": "novelty",
     "render": "tasks",
     "verify": "verification",
 }
@@ -80,6 +84,7 @@ __all__ = [
     "NaturalisticOptions",
     "PhotorealOptions",
     "PlacedOptions",
+    "QuadOptions",
     "Recipe",
     "Shapes3DOptions",
     "ShapesOptions",
@@ -94,6 +99,7 @@ __all__ = [
     "import_factors",
     "import_folder",
     "make_recipe",
+    "novel_pairs",
     "render",
     "verify",
 ]

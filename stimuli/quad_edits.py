@@ -61,11 +61,11 @@ def changes(recipe: Recipe, grid: Grid, split: str, scenes: Scenes) -> tuple[Int
         _compared(recipe, split, {name: v[first : first + step] for name, v in scenes.items()})
         for first in range(0, len(scenes["variant"]), step)
     ]
-    differ = np.concatenate(parts)
+    differ: NDArray[np.bool_] = np.concatenate(parts)
     n, side, m = len(differ), options_of(recipe).box_size, grid.span
     patch = scenes["patch"][np.arange(n), scenes["edited"]]
-    bands = differ.reshape(n, m, grid.patch, side).any(axis=2)
-    tiles = bands.reshape(n, m * m, grid.patch).any(axis=2)
+    bands = np.asarray(differ.reshape(n, m, grid.patch, side).any(axis=2))
+    tiles = np.asarray(bands.reshape(n, m * m, grid.patch).any(axis=2))
     tokens = np.where(tiles, grid.tokens(patch), NOTHING)
     lines = np.stack([bands.any(axis=1), differ.any(axis=2)], axis=1)  # of columns, of rows
     low, high = lines.argmax(axis=2), side - lines[:, :, ::-1].argmax(axis=2)
