@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from samediff_stimuli.das_options import DasOptions
     from samediff_stimuli.engines import Engine
     from samediff_stimuli.manifest import Manifest
+    from samediff_stimuli.novelty import novel_pairs
     from samediff_stimuli.placed_options import PlacedOptions
+    from samediff_stimuli.quad_options import QuadOptions
     from samediff_stimuli.recipe import InputError, Recipe
     from samediff_stimuli.shards import DamagedError
     from samediff_stimuli.tasks import design, make_recipe, render
@@ -51,6 +53,7 @@ _HOMES = {
     "NaturalisticOptions": "tasks.naturalistic",
     "PhotorealOptions": "blender_scenes.photoreal_options",
     "PlacedOptions": "placed_options",
+    "QuadOptions": "quad_options",
     "Recipe": "recipe",
     "Shapes3DOptions": "tasks.shapes3d",
     "ShapesOptions": "tasks.shapes",
@@ -64,6 +67,7 @@ _HOMES = {
     "import_folder": "cards.importing",
     "make_recipe": "tasks",
     "publish": "cards.publishing",
+    "novel_pairs": "novelty",
     "render": "tasks",
     "verify": "verification",
 }
@@ -82,6 +86,7 @@ __all__ = [
     "NaturalisticOptions",
     "PhotorealOptions",
     "PlacedOptions",
+    "QuadOptions",
     "Recipe",
     "Shapes3DOptions",
     "ShapesOptions",
@@ -94,6 +99,7 @@ __all__ = [
     "import_factors",
     "import_folder",
     "make_recipe",
+    "novel_pairs",
     "publish",
     "render",
     "verify",

@@ -186,22 +186,38 @@ def whole_rounds(n: int, start: int, stop: int) -> Ints:
 
 
 def groups(recipe: Recipe, grid: Grid, split: str, group: int, start: int, stop: int) -> Groups:
-    """The groups [start, stop) of a split: objects, positions and offsets.
+    """The groups [start, stop) of a split: objects, positions and offsets."""
+    pool = pool_of(recipe, split, group)
+    number = np.arange(start, stop)
+    everywhere = whole_rounds(len(pool.objects), start, stop)
+    key = recipe.key(split, "pairs")
+    pairs = pairs_of(pool, key, kind_of(everywhere), start, stop)
+    patch, jitter = group_places(recipe, grid, split, group, number, pairs[:, 0])
+    return Groups(number=number, pairs=pairs, patch=patch, jitter=jitter)
+
+
+def group_places(
+    recipe: Recipe, grid: Grid, split: str, group: int, number: Ints, doubled: Ints
+) -> tuple[Ints, Ints]:
+    """Where the pairs of a run of groups stand: patches (g, 2) and offsets (g, 2, 2).
 
     No stimulus occurs twice, by construction: see `places`. Splits that share objects own disjoint
     ranges of turns.
+
+    Args:
+        recipe: what to make.
+        grid: where objects may stand.
+        split: split name.
+        group: rows in a matched group.
+        number: (g,) numbers of the groups, increasing; each object is doubled once a round.
+        doubled: (g,) the object that each group's same pair doubles.
     """
     pool = pool_of(recipe, split, group)
-    n = len(pool.objects)
-    number = np.arange(start, stop)
-    everywhere = whole_rounds(n, start, stop)
-    key = recipe.key(split, "pairs")
-    pairs = pairs_of(pool, key, kind_of(everywhere), start, stop)
-    turn = pool.first_round + number // n
+    turn = pool.first_round + number // len(pool.objects)
     if int(turn[-1]) >= turns(recipe, grid):
-        raise InputError(f"{split}: all unique stimuli are used up before row {stop * group}")
-    patch, jitter = places(recipe, grid, pool.objects.name, pairs[:, 0], turn)
-    return Groups(number=number, pairs=pairs, patch=patch, jitter=jitter)
+        last = (int(number[-1]) + 1) * group
+        raise InputError(f"{split}: all unique stimuli are used up before row {last}")
+    return places(recipe, grid, pool.objects.name, doubled, turn)
 
 
 def turns(recipe: Recipe, grid: Grid) -> int:

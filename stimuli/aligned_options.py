@@ -215,12 +215,27 @@ LIMITS: tuple[str, ...] = (
     "one colour is doubled; its mean is equal, and total ink is the same in every stimulus.",
 )
 
-DEPARTURES: tuple[str, ...] = (
+OWN_SILHOUETTES = (
     "Silhouettes are of our own drawing: 16 for training, 4 novel, all touching the four sides of "
     "their square and equal in ink area, so that size is no cue. The authors' are not ours "
-    "to ship.",
+    "to ship."
+)
+OWN_NOISE = (
     "Noise is N(mean, 10) rounded to the nearest integer; the released code truncates, which "
-    "darkens every pixel by half a grey level. The clip to [0, 250] is the code's.",
+    "darkens every pixel by half a grey level. The clip to [0, 250] is the code's."
+)
+OWN_RING = (
+    "The ring of training combinations follows the palette's order; the released code's follows "
+    "the arbitrary order of a set."
+)
+OWN_OOD = (
+    "The out-of-distribution sets are one split each; the released code makes a validation and a "
+    "test split of each."
+)
+
+DEPARTURES: tuple[str, ...] = (
+    OWN_SILHOUETTES,
+    OWN_NOISE,
     "Exactly half of every split is same. The released code falls short of it by 2 to 6 % when "
     "few objects are used.",
     "Every object occurs equally often, to within one, in the same pairs and in the different "
@@ -234,8 +249,6 @@ DEPARTURES: tuple[str, ...] = (
     "they can, which relates to the label when objects are few.",
     "A split's pairs are drawn anew in each round, so a pair of objects can come back, at other "
     "positions, before every pair has been used.",
-    "The ring of training combinations follows the palette's order; the released code's follows "
-    "the arbitrary order of a set.",
-    "The out-of-distribution sets are one split each; the released code makes a validation and a "
-    "test split of each.",
+    OWN_RING,
+    OWN_OOD,
 )
