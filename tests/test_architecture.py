@@ -23,6 +23,7 @@ ALLOWED = {
 # module -> what it may import besides; each is the one place for that library
 MORE = {
     "cards/audit.py": (set(), {"scipy"}),
+    "cards/checking.py": (set(), {"yaml"}),
     "stimuli/shards.py": (set(), {"h5py", "xxhash"}),
     "stimuli/kept.py": (set(), {"xxhash"}),
     "stimuli/tasks/photoreal.py": ({"blender_scenes"}, set()),
@@ -48,6 +49,7 @@ MORE = {
     "stimuli/cli.py": (EVERYTHING, {"click", "PIL"}),
     "stimuli/cli_folders.py": ({"cards"}, {"click"}),
     "stimuli/cli_evaluation.py": ({"cards", "models"}, {"click"}),
+    "stimuli/cli_group.py": (set(), {"click"}),
     "stimuli/cli_models.py": ({"models"}, {"click"}),
     "stimuli/cli_validation.py": ({"models"}, {"click"}),
     "stimuli/cli_report.py": (set(), {"click", "rich"}),
@@ -61,6 +63,7 @@ LAZY = {
     "stimuli/cli_report.py": {"rich"},
     "blender_scenes/render.py": {"bpy"},
     "blender_scenes/stage.py": {"bpy"},
+    "cards/checking.py": {"datasets", "huggingface_hub", "pyarrow"},
     "cards/parquet.py": {"pyarrow"},
     "models/factor_report.py": {"matplotlib"},
     "models/curves.py": {"matplotlib"},
