@@ -188,9 +188,10 @@ def _links(card: _Card) -> Iterator[str]:
 
 def _code(card: _Card) -> Iterator[str]:
     """Every block of code parses, and the command is the one that makes this dataset."""
-    if "```" in _FENCED.sub("", card.text):
+    blocks = _FENCED.findall(card.text)
+    if "```" in _FENCED.sub("", card.text) or any("```" in code for _, code in blocks):
         yield "a block of code has no end"
-    for language, code in _FENCED.findall(card.text):
+    for language, code in blocks:
         try:
             if language == "python":
                 compile(code, CARD, "exec")

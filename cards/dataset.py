@@ -14,7 +14,8 @@ import h5py
 
 from samediff_stimuli import codec, manifest, preview, tasks
 from samediff_stimuli.cards import croissant, factors, folder, validated
-from samediff_stimuli.cards.card import Origin, card
+from samediff_stimuli.cards.card import card
+from samediff_stimuli.cards.origin import Origin
 from samediff_stimuli.cards.parquet import ParquetMirror
 from samediff_stimuli.engine import (
     PARTIAL,

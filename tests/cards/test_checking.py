@@ -40,7 +40,7 @@ CHANGES = {  # name: (pattern in the card, what it becomes, what is said)
     "no licence": ("license: cc-by-4.0\n", "", "it has no license"),
     "unknown licence": ("license: cc-by-4.0", "license: ccby4", "license 'ccby4' is not of the"),
     "unknown size": ("- n<1K", "- huge", "size_categories 'huge' is not of the"),
-    "wrong size": ("- n<1K", "- 1K<n<10K", "must be 'n<1K': there are 216 rows"),
+    "wrong size": ("- n<1K", "- 1K<n<10K", "must be 'n<1K': there are 264 rows"),
     "unknown task": ("- image-classification", "- seeing", "task_categories 'seeing' is not"),
     "yaml": ("tags:\n", "tags: [\n", "its front matter is no YAML"),
     "no front matter": (r"\A---\n.*?\n---\n", "", "does not begin with front matter"),
