@@ -1,4 +1,4 @@
-"""Papers that the datasets come from, by citation key."""
+"""What to cite: the papers that the datasets come from, by citation key, and this package."""
 
 from __future__ import annotations
 
@@ -47,3 +47,13 @@ REFERENCES: dict[str, str] = {
     "schott2021": "Schott et al. 2021 (arXiv:2107.08221)",
     "puebla2022": "Puebla & Bowers 2022 (Journal of Vision 22(10):11)",
 }
+
+
+def package_citation(version: str | None) -> str:
+    """BibTeX of this package, in the release that made a dataset; None if that is not known."""
+    release = f"\n  version = {{{version}}}," if version else ""
+    return f"""@software{{samediff_stimuli,
+  title   = {{samediff-stimuli: visual same-different datasets, made to the byte from a seed}},
+  author  = {{{{The samediff-stimuli authors}}}},{release}
+  license = {{MIT}}
+}}"""

@@ -13,8 +13,9 @@ from pathlib import Path
 import h5py
 
 from samediff_stimuli import codec, manifest, preview, tasks
-from samediff_stimuli.cards import factors, folder, validated
-from samediff_stimuli.cards.card import Origin, card
+from samediff_stimuli.cards import croissant, factors, folder, validated
+from samediff_stimuli.cards.card import card
+from samediff_stimuli.cards.origin import Origin
 from samediff_stimuli.cards.parquet import ParquetMirror
 from samediff_stimuli.engine import (
     PARTIAL,
@@ -124,7 +125,7 @@ def _finish(
     origin: Origin,
     made_with: dict[str, str],
 ) -> Manifest:
-    """Write preview, card and the origin's files, then the manifest."""
+    """Write preview, card, Croissant and the origin's files, then the manifest."""
     versions = {
         "samediff-stimuli": version("samediff-stimuli"),
         "h5py": version("h5py"),
@@ -145,9 +146,10 @@ def _finish(
     preview.save(preview.sheet_of_folder(out, bare), out / folder.PREVIEW)
     report = validated.read(out, bare.digest())
     manifest.write_atomically(out / folder.CARD, card(bare, origin, report))
-    for name, text in origin.files.items():
+    texts = {croissant.NAME: croissant.croissant(bare, origin), **origin.files}
+    for name, text in texts.items():
         manifest.write_atomically(out / name, text)
-    names = [folder.CARD, folder.PREVIEW, *origin.files]
+    names = [folder.CARD, folder.PREVIEW, *texts]
     if report is not None:  # files of a finished folder were lost and are made anew
         names += [n for n in (validated.REPORT, validated.PICTURE) if (out / n).is_file()]
     extras = tuple(record_of(out, out / name) for name in names)
@@ -211,7 +213,9 @@ def estimate(recipe: Recipe, workers: int | None, parquet: bool, engine: Engine 
     alone = task.costly and engine.address is None  # processes of one machine share processors
     return Estimate(
         workers=workers,
-        files=len(shards) * (2 if parquet else 1) + lists + 3,
+        files=len(shards) * (2 if parquet else 1)
+        + lists
+        + 4,  # and manifest, card, Croissant, preview
         n_bytes=round(n_bytes),
         seconds=seconds if alone else seconds / min(workers, len(shards)),
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from samediff_stimuli import engine, kept, manifest, tasks
-from samediff_stimuli.cards import validated
+from samediff_stimuli.cards import croissant, validated
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.shards import DamagedError
@@ -24,7 +24,7 @@ PREVIEW = "preview.png"
 PROVENANCE = "provenance.csv"  # of imported images: which row is which file
 RECIPE = f"{engine.PARTIAL}/recipe.json"
 _OUR_FILES = (
-    *(manifest.NAME, CARD, PREVIEW, PROVENANCE),  # manifest first: removed first
+    *(manifest.NAME, CARD, croissant.NAME, PREVIEW, PROVENANCE),  # manifest first: removed first
     *(validated.REPORT, validated.PICTURE),
 )
 

@@ -7,9 +7,9 @@ card as for any other dataset, and `provenance.csv` says which row is which file
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
 import io
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,15 +21,15 @@ from PIL import features
 
 from samediff_stimuli import engine, tasks
 from samediff_stimuli.cards import dataset, folder
-from samediff_stimuli.cards.card import Origin
+from samediff_stimuli.cards.hub_terms import LICENSES
 from samediff_stimuli.cards.listing import Listing, scan
+from samediff_stimuli.cards.origin import Origin
 from samediff_stimuli.image_files import MAX_SIDE, FileInfo, Source, digest_of, read
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.tasks.imported import MAX_CLASSES, ImportedOptions, order
 
 COLUMNS = ("split", "index", "label", "file", "bytes", "sha256", "mode", "width", "height")
-_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +118,13 @@ def check_arguments(workers: int | None, size: int | None, license: str) -> int:
         raise InputError(f"workers {workers} is out of range; legal: 1 or more")
     if size is not None and not 1 <= size <= MAX_SIDE:
         raise InputError(f"image_size {size} is out of range; legal: 1 .. {MAX_SIDE}")
-    if not _LICENSE.fullmatch(license):
-        raise InputError(f"license {license!r} is not legal; legal: a Hub name, e.g. cc-by-4.0")
+    if license not in LICENSES:
+        near = difflib.get_close_matches(license.lower(), sorted(LICENSES), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(
+            f"license {license!r} is not legal; {hint}legal: the Hub's names, e.g. cc-by-4.0, mit, "
+            "other, unknown (huggingface.co/docs/hub/repositories-licenses)"
+        )
     return workers
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from samediff_stimuli import tasks
 from samediff_stimuli.cards import dataset, folder, importing
-from samediff_stimuli.cards.card import Origin
 from samediff_stimuli.cards.factor_listing import FactorListing, list_archive, list_table
 from samediff_stimuli.cards.listing import Listing
+from samediff_stimuli.cards.origin import Origin
 from samediff_stimuli.factor_options import Variant
 from samediff_stimuli.factor_task import GRID
 from samediff_stimuli.factors import Factor, arrays

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from samediff_stimuli import codec
+from samediff_stimuli import codec, tasks
+from samediff_stimuli.recipe import Recipe
 from samediff_stimuli.table import IMAGE, Column, Table
 
 ROW_GROUP = 100  # rows; small groups let a viewer or a stream fetch a page at a time
@@ -45,6 +46,12 @@ def features(columns: Sequence[Column], views: Sequence[str] = (IMAGE,)) -> dict
             feature = {"feature": feature, "_type": "List"}
         out[column.name] = feature
     return out
+
+
+def features_of(recipe: Recipe) -> dict[str, Any]:
+    """The features of a dataset's rows; see `features`."""
+    task = tasks.get(recipe.task)
+    return features(task.columns(recipe), [view.name for view in task.views])
 
 
 class ParquetMirror:

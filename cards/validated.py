@@ -19,6 +19,10 @@ VERSION = 1  # of the report
 HEADING = "## Validation"
 _BEFORE = "## Files and digests"  # the heading that it is put before
 _CARD = "README.md"
+NOT_VALIDATED = (
+    "Not validated: no audit of repeats and shortcuts, and no baseline, was run on this copy. "
+    "`samediff-stimuli validate DIR` runs them, and tells here what they found."
+)
 _CLASSES = 16  # of a column whose classes the card lists
 
 Report = Mapping[str, Any]
@@ -91,12 +95,18 @@ def attach(folder: Path, report: Report, picture: Path | None) -> Manifest:
 
 
 def with_section(card: str, report: Report | None) -> str:
-    """The text of a card with a part on this report in place of an earlier one; None for none."""
+    """The text of a card with a part on this report in place of an earlier one.
+
+    Args:
+        card: the text, with or without such a part.
+        report: of the dataset; None says that it is not validated.
+    """
     bare = re.sub(rf"(?ms)^{HEADING}\n.*?(?=^## )", "", card)
-    if report is None or f"\n{_BEFORE}\n" not in bare:
+    if f"\n{_BEFORE}\n" not in bare:
         return bare
     head, tail = bare.split(f"\n{_BEFORE}\n", 1)
-    return f"{head}\n{HEADING}\n\n{section(report)}\n\n{_BEFORE}\n{tail}"
+    told = NOT_VALIDATED if report is None else section(report)
+    return f"{head}\n{HEADING}\n\n{told}\n\n{_BEFORE}\n{tail}"
 
 
 def section(report: Report) -> str:

@@ -7,9 +7,7 @@ usage or input.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import logging
 import sys
 import types
 import typing
@@ -22,6 +20,7 @@ import click
 from samediff_stimuli.cli_evaluation import audit_command, evaluate_command
 from samediff_stimuli.cli_folders import download_command, export_command, import_command
 from samediff_stimuli.cli_gallery import preview_command, serve_command
+from samediff_stimuli.cli_group import Commands, fail
 from samediff_stimuli.cli_hub import publish_command
 from samediff_stimuli.cli_models import matrix_command, train_command
 from samediff_stimuli.cli_report import progress, say_made, size
@@ -32,50 +31,6 @@ from samediff_stimuli.recipe import InputError
 
 if TYPE_CHECKING:
     from samediff_stimuli.recipe import Recipe
-
-
-class _Said(logging.Handler):
-    """Shows on stderr what the library has to say while it works."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a line; above a progress bar, if there is one."""
-        print(record.getMessage(), file=sys.stderr)
-
-
-class _Commands(click.Group):
-    """A group that turns what users can cause into one line and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        said = logging.getLogger("samediff_stimuli")
-        said.handlers, said.level = [_Said()], logging.INFO
-        try:
-            return super().invoke(ctx)
-        except InputError as error:
-            _fail(str(error), 2)
-        except KeyboardInterrupt:
-            _fail("interrupted; run the same command again: what is finished is kept", 130)
-        except MemoryError as error:
-            _fail(f"out of memory: {error}; choose a smaller image_size or larger patches", 2)
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            hint = ""
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                hint = "; free some space and run the same command: finished shards are kept"
-            where = f"{error.filename}: " if error.filename else ""
-            _fail(f"{where}{error.strerror or error}{hint}", 2)
-        except Exception as error:  # the modules of these import much: look at the name
-            kind = type(error).__name__
-            if kind == "RenderingError":
-                _fail(f"{error}; run the same command again: finished images are kept", 2)
-            if kind != "DamagedError":
-                raise
-            _fail(f"{error}; see what is wrong with 'samediff-stimuli verify'", 2)
-
-
-def _fail(message: str, code: int) -> typing.NoReturn:
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(code)
 
 
 class _TaskCommand(click.Command):
@@ -200,23 +155,21 @@ def _crew_options(command: Callable[..., Any]) -> Callable[..., Any]:
 _task = click.option("--task", required=True, help="Name of a task; see 'samediff-stimuli list'.")
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="samediff-stimuli")
 def main() -> None:
     """Make visual same-different datasets, to the byte, from a seed.
 
+    To begin:
+
     \b
-    samediff-stimuli list                                what can be made
-    samediff-stimuli generate --task rmts --seed 0       make it
-    samediff-stimuli verify rmts-p32-seed0               check it
-    samediff-stimuli serve rmts-p32-seed0                look at it in a browser
-    samediff-stimuli train rmts-p32-seed0                train a small baseline on it
-    samediff-stimuli evaluate RUN rmts-p32-seed0         test it, or a model of yours, on any set
-    samediff-stimuli matrix DIR DIR DIR                  train on each, test on all
-    samediff-stimuli audit rmts-p32-seed0                what repeats, what tells the label
-    samediff-stimuli validate rmts-p32-seed0             all of it, and is the set good enough?
-    samediff-stimuli import FOLDER --out mine            make one of your own image files
-    samediff-stimuli publish DIR --repo-id ORG/NAME      put it on the Hub
+      samediff-stimuli generate --task rmts --seed 0    make a set, in rmts-p32-seed0
+      samediff-stimuli verify rmts-p32-seed0            check it
+      samediff-stimuli serve rmts-p32-seed0             look at it in a browser
+      samediff-stimuli train rmts-p32-seed0             train a small baseline on it
+
+    'samediff-stimuli COMMAND --help' says what a command does and writes, with examples. Results
+    go to stdout, progress and messages to stderr.
     """
 
 
@@ -235,7 +188,13 @@ main.add_command(publish_command)
 
 @main.command("list")
 def list_tasks() -> None:
-    """List the tasks that can be made."""
+    """List the tasks that can be made: name, question, and splits at their default sizes.
+
+    Nothing is written.
+
+    \b
+    samediff-stimuli list
+    """
     from samediff_stimuli import tasks
 
     width = max(map(len, tasks.registry()))
@@ -272,6 +231,7 @@ def generate(
 ) -> None:
     """Make a dataset: HDF5 shards, a Parquet mirror, card, manifest and preview.
 
+    All goes to one folder, which load_dataset and StimulusDataset take; it says what to type next.
     An interrupted run goes on where it stopped when the same command is run again. The same
     command gives the same images on every machine; rendered ones, on every machine of one kind.
 
@@ -320,7 +280,9 @@ def generate(
 def show(task: str, seed: int, split: str, index: int, png: Path | None, **given: Any) -> None:
     """Make one stimulus without the rest: a PNG file, and its scene as JSON on stdout.
 
-    A row of several images, as of das, gives a file for each.
+    It is the image that a dataset of this recipe has there. The file is
+    NAME-seedSEED-SPLIT-INDEX.png here, unless --png says otherwise. A row of several images, as of
+    das, gives a file for each.
 
     \b
     samediff-stimuli show --task rmts --seed 0 --split test --index 17
@@ -347,7 +309,12 @@ def show(task: str, seed: int, split: str, index: int, png: Path | None, **given
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--all", "everything", is_flag=True, help="Make every row anew, not a few a split.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Make every row anew, not a few a split; load the set with datasets.",
+)
 @click.option("--objects", type=click.Path(), help="Pictures that a naturalistic set is made of.")
 @click.option(
     "--archive", type=click.Path(), help="Published file that a factor set was read from."
@@ -364,11 +331,19 @@ def verify(
     address: str | None,
     **places: str | None,
 ) -> None:
-    """Check a dataset: hashes of files and arrays, then rows made anew and compared.
+    """Check a dataset: hashes of files and arrays, rows made anew and compared, and its card.
 
-    Exit code 1, and a line for each problem, if anything is not what the recipe gives.
+    The card is held to the folder: licence, size and task are of the Hub's lists, every pattern
+    matches its files, rows, types and class names are the shards', links exist, code parses. With
+    --all, load_dataset must load it too. Nothing is written. A line for each problem, and exit
+    code 1, if anything is not what the recipe gives.
+
+    \b
+    samediff-stimuli verify rmts-p32-seed0
+    samediff-stimuli verify rmts-p32-seed0 --all
     """
     from samediff_stimuli import verification
+    from samediff_stimuli.cards import checking
     from samediff_stimuli.manifest import load
     from samediff_stimuli.shards import DamagedError
 
@@ -379,17 +354,20 @@ def verify(
             report = verification.verify(
                 folder, everything, on_rows, workers=workers, engine=chosen, **places
             )
+        of_card = checking.problems(folder, deep=everything and not report.problems)
     except DamagedError as error:
-        _fail(str(error), 1)
-    for problem in report.problems:
+        fail(str(error), 1)
+    problems = (*report.problems, *of_card)
+    for problem in problems:
         click.echo(f"Error: {problem}", err=True)
     click.echo(
         f"{folder}: {report.files} files hashed, {report.decoded:,} images decoded, "
-        f"{report.remade:,} made anew: {len(report.problems) or 'no'} problems"
+        f"{report.remade:,} made anew, the card checked: "
+        f"{len(problems) or 'no'} problems"
     )
     if report.unmade:
         click.echo(f"images were not made anew: {report.unmade}")
-    if report.problems:
+    if problems:
         click.echo("To mend it, delete the files named and run the command that made it.", err=True)
         sys.exit(1)
 

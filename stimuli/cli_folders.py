@@ -58,6 +58,8 @@ def import_command(
 ) -> None:
     """Make a dataset of images that came from elsewhere.
 
+    The folder holds what 'generate' writes, too; every command takes it.
+
     SOURCE is a folder that holds same/ and different/, or any other classes, or a folder of classes
     for each split. PNG and JPEG files become 8-bit RGB; transparency becomes white; JPEG files are
     turned as their EXIF orientation says. Every file is checked before anything is written, and
@@ -215,7 +217,8 @@ def _format(kind: str, given: dict[str, Any]) -> Format:
 def download_command(name: str, out: Path) -> None:
     """Download a published archive: dsprites, shapes3d, mpi3d_toy, mpi3d_realistic or mpi3d_real.
 
-    Mirrors are tried in turn; a download that was cut goes on where it stopped; size and MD5 are
+    One file is written, which 'generate --source official' reads. Mirrors are tried in turn; a
+    download that was cut goes on where it stopped; size and MD5 are
     checked at the end.
 
     \b

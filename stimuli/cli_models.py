@@ -89,7 +89,8 @@ def train_command(
     each partition, and is tested on its test split: R2 of every factor.
 
     Writes log, checkpoint, learning curve and results to the run folder. When the same command is
-    run again after an interruption, it goes on with the epoch where it stopped. On several GPUs:
+    run again after an interruption, it goes on with the epoch where it stopped. The last line
+    trains on four GPUs.
 
     \b
     samediff-stimuli train rmts-p32-seed0

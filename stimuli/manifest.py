@@ -105,7 +105,7 @@ class Manifest:
         indices: the splits that are lists of rows of the one stored split, if there are any.
         repeats: partition -> images of its other splits whose pixels its first split has, too;
             only of sets that are grids of factors.
-        extras: the card and the preview.
+        extras: card, Croissant, preview, and what else lies beside the data.
         versions: releases of this package and of the codecs that wrote the files.
         made_with: what decided the pixels besides the recipe; see `Task.made_with`.
     """

@@ -24,6 +24,7 @@ ALLOWED = {
 MORE = {
     "cards/audit.py": (set(), {"scipy"}),
     "cards/exports/experiments/psychopy_experiment.py": (set(), {"psychopy"}),  # people run it
+    "cards/checking.py": (set(), {"yaml"}),
     "stimuli/shards.py": (set(), {"h5py", "xxhash"}),
     "stimuli/kept.py": (set(), {"xxhash"}),
     "stimuli/tasks/photoreal.py": ({"blender_scenes"}, set()),
@@ -53,6 +54,7 @@ MORE = {
     "stimuli/cli_hub.py": ({"cards"}, {"click"}),
     "stimuli/cli_gallery.py": ({"cards"}, {"click"}),
     "stimuli/cli_evaluation.py": ({"cards", "models"}, {"click"}),
+    "stimuli/cli_group.py": (set(), {"click"}),
     "stimuli/cli_models.py": ({"models"}, {"click"}),
     "stimuli/cli_validation.py": ({"models"}, {"click"}),
     "stimuli/cli_report.py": (set(), {"click", "rich"}),
@@ -66,6 +68,7 @@ LAZY = {
     "stimuli/cli_report.py": {"rich"},
     "blender_scenes/render.py": {"bpy"},
     "blender_scenes/stage.py": {"bpy"},
+    "cards/checking.py": {"datasets", "huggingface_hub", "pyarrow"},
     "cards/parquet.py": {"pyarrow"},
     "cards/exports/hub.py": {"huggingface_hub"},
     "cards/exports/experiments/psychopy_experiment.py": {"psychopy"},

@@ -11,10 +11,10 @@ import psutil
 import pytest
 
 from samediff_stimuli import audit, generate, make_recipe
-from samediff_stimuli.cards import validated
-from samediff_stimuli.cards.card import card
+from samediff_stimuli.engine import record_of
 from samediff_stimuli.manifest import load
 from samediff_stimuli.verification import verify
+from tests import released_cards
 from tests.cases import CASES, FACTOR_SETS, recipe_of
 
 # `samediff-stimuli generate --task TASK --seed 0`: content digest, largest bytes an image in HDF5.
@@ -50,10 +50,14 @@ def run(*arguments):
 
 @pytest.mark.parametrize("name", sorted(path.name for path in KEPT.iterdir()))
 def test_the_cards_of_releases_are_current(name):
-    """The card kept of a released set is what its manifest and its validation give today."""
-    folder = KEPT / name
-    made = card(load(folder), validation=validated.stored(folder))
-    assert made == (folder / "README.md").read_text()
+    """Card and Croissant of a released set are what its manifest and its validation give today,
+    and its manifest lists them so."""
+    place = KEPT / name
+    listed = {record.path: record for record in load(place).extras}
+    for file, text in released_cards.texts(place).items():
+        path = place / file
+        assert path.read_text() == text, "stale; run python -m tests.released_cards"
+        assert listed[file] == record_of(place, path)
 
 
 @pytest.mark.slow

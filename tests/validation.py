@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from samediff_stimuli import AlignedOptions, InputError, generate, make_recipe, tasks
-from samediff_stimuli.cards import validated
+from samediff_stimuli.cards import croissant, validated
 from samediff_stimuli.cli_report import progress
 from samediff_stimuli.manifest import load
 from samediff_stimuli.markdown import markdown_table
@@ -31,7 +31,7 @@ CARDS = ROOT / "cards"
 KEPT = CARDS / "releases"
 PAGE = CARDS / "VALIDATION.md"
 SCRATCH = ROOT / "build" / "validation"
-FILES = ("manifest.json", "README.md", validated.REPORT, validated.PICTURE)
+FILES = ("manifest.json", "README.md", croissant.NAME, validated.REPORT, validated.PICTURE)
 
 
 @dataclass(frozen=True, kw_only=True)

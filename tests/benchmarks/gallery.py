@@ -1,4 +1,4 @@
-"""How large a gallery of 20,000 stimuli is, and how soon it shows: python -m tests.benchmarks.gallery.
+"""Size and speed of a gallery of 20,000 stimuli: `python -m tests.benchmarks.gallery`.
 
 It needs Chromium and its driver, as the tests marked `browser` do. The seconds until the first
 cards are painted are the browser's own, from the start of the navigation; medians of some rounds.

@@ -12,7 +12,7 @@ from huggingface_hub import DatasetCard
 
 from samediff_stimuli import AlignedOptions, cli, make_recipe, tasks
 from samediff_stimuli.cards.card import card, command, size_category
-from samediff_stimuli.cards.parquet import features, png_bytes
+from samediff_stimuli.cards.parquet import features_of, png_bytes
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import load
 from tests.cases import FACTOR_SETS
@@ -63,7 +63,7 @@ def test_streaming_and_one_split(made, task, tmp_path):
 @pytest.mark.parametrize("task", TASKS)
 def test_features_agree(made, task):
     """The features in the card and in the Parquet files are those of the declared columns."""
-    declared = datasets.Features.from_dict(features(tasks.get(task).columns(make_recipe(task, 0))))
+    declared = datasets.Features.from_dict(features_of(make_recipe(task, 0)))
     info = DatasetCard.load(made[task] / "README.md").data.to_dict()["dataset_info"]
     assert datasets.Features._from_yaml_list(info["features"]) == declared
     for path in (made[task] / "data").rglob("*.parquet"):

@@ -229,7 +229,7 @@ def test_estimate_is_near_the_truth(made):
         "discrimination", 0, AlignedOptions(train=1600, validation=0, test=0, ood=0)
     )
     guess = dataset.estimate(recipe, workers=2, parquet=True)
-    assert guess.files == 5
+    assert guess.files == 6
     per_image = sum(f.n_bytes for f in load(made["discrimination"]).files() if "/" in f.path)
     per_image /= sum(shard.rows for shard in load(made["discrimination"]).shards)
     assert abs(guess.n_bytes / (1600 * per_image) - 1) < 0.2

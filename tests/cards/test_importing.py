@@ -461,7 +461,7 @@ def test_card_claims_nothing(made, images, tmp_path):
     """The card claims no licence, paper or oracle for other people's images."""
     text = (made / "README.md").read_text()
     assert yaml.safe_load(text.split("---")[1])["license"] == "unknown"
-    for claim in ("cc-by", "CC-BY", "bibtex", "Deliberate departures", "synthetic", "generate"):
+    for claim in ("cc-by", "CC-BY", "arXiv", "Deliberate departures", "synthetic", "generate"):
         assert claim not in text
     recipe = load(made).recipe
     assert command(recipe) in text

@@ -238,7 +238,8 @@ def test_a_long_recipe_is_left_to_the_manifest(partial, monkeypatch):
     """The card of a grid with very many gaps says where its recipe is."""
     from samediff_stimuli.cards import card
 
-    assert f"Recipe: `{load(partial).recipe.canonical_json()}`" in card.card(load(partial))
+    whole = f"Recipe:\n\n```json\n{load(partial).recipe.canonical_json()}\n```"
+    assert whole in card.card(load(partial))
     monkeypatch.setattr(card, "_LONG", 100)
     assert "Recipe: see `manifest.json`." in card.card(load(partial))
 

@@ -245,7 +245,7 @@ def test_lost_files_are_made_anew_with_the_report(again):
     assert verify(folder).problems == ()
     generate(make_recipe("discrimination", 1, recipe.options), folder, workers=1, overwrite=True)
     assert not (folder / "validation.json").exists()
-    assert "## Validation" not in (folder / "README.md").read_text()
+    assert f"## Validation\n\n{validated.NOT_VALIDATED}" in (folder / "README.md").read_text()
 
 
 def test_a_grid_of_factors(monkeypatch, tmp_path):
