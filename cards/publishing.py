@@ -206,7 +206,8 @@ def _look(api: HfApi, repo_id: str, private: bool) -> _Remote:
         )
     listed = api.list_repo_tree(repo_id, recursive=True, revision=info.sha, repo_type=_KIND)
     entries = {entry.path: entry for entry in listed if hasattr(entry, "blob_id")}  # no folders
-    names = [match[1] for path in entries if (match := _MANIFEST.fullmatch(path))]
+    found = [match[1] for path in entries if (match := _MANIFEST.fullmatch(path))]
+    names = [name for name in found if hub.own_place(name, CARD) in entries]
     strange = sorted(set(entries) - _GIVEN)
     if strange and not names:
         raise InputError(

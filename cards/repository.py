@@ -220,7 +220,7 @@ def _infos(
         yield from info if isinstance(info, list) else [info]
     for name, member in _minis(members):
         splits = [
-            {"name": split, "num_bytes": member.mini[split], "num_examples": rows}
+            {"name": split, "num_bytes": member.mini.get(split, 0), "num_examples": rows}
             for split, rows in mini.sizes(member.manifest).items()
         ]
         yield {"config_name": name, "splits": splits}
