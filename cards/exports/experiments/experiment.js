@@ -47,9 +47,9 @@ function instructions(data, list) {
   );
 }
 
-/** The answer that a key stands for. */
+/** The answer that a key stands for, whether or not Caps Lock is on. */
 function answerOf(keys, key) {
-  return Object.keys(keys).find((answer) => keys[answer] === key);
+  return Object.keys(keys).find((answer) => keys[answer] === key.toLowerCase());
 }
 
 /** A line of the table of answers, from a trial, the key that was pressed and milliseconds. */
@@ -93,7 +93,13 @@ function say(text) {
 function timelineOf(jsPsych, data, list, rows) {
   const keys = Object.values(list.keys);
   const blocks = Math.max(...list.trials.map((trial) => trial.block));
-  const space = (stimulus) => ({ type: jsPsychHtmlKeyboardResponse, stimulus, choices: [" "] });
+  const ends = (key) => key.toLowerCase() === ESCAPE;
+  const space = (stimulus) => ({
+    type: jsPsychHtmlKeyboardResponse,
+    stimulus,
+    choices: [" ", ESCAPE],
+    on_finish: ({ response }) => ends(response) && jsPsych.abortExperiment(),
+  });
   const timeline = [
     {
       type: jsPsychPreload,
@@ -124,7 +130,7 @@ function timelineOf(jsPsych, data, list, rows) {
       maintain_aspect_ratio: false,
       render_on_canvas: false,
       on_finish: ({ response, rt }) => {
-        if (response === ESCAPE) {
+        if (ends(response)) {
           jsPsych.abortExperiment();
         } else {
           rows.push(responseRow(data, list, trial, response, rt));

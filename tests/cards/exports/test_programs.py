@@ -226,7 +226,7 @@ def test_page_finds_its_list(exported):
 @with_node
 def test_page_saves_a_table_of_trials(exported, tmp_path):
     """The page's CSV is one that people's and models' tables are read as."""
-    rows = "list.trials.map((t, n) => lib.responseRow(data, list, t, n % 2 ? 'f' : 'j', 512.5))"
+    rows = "list.trials.map((t, n) => lib.responseRow(data, list, t, n % 2 ? 'F' : 'j', 512.5))"
     text = in_node(
         exported,
         f"((list) => lib.toCsv(data.experiment.response_columns, {rows}))"
