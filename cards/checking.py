@@ -23,12 +23,12 @@ import yaml
 from samediff_stimuli import tasks
 from samediff_stimuli.cards import croissant
 from samediff_stimuli.cards.commands import command
+from samediff_stimuli.cards.folder import CARD
 from samediff_stimuli.cards.front_matter import dataset_info, size_category
 from samediff_stimuli.cards.hub_terms import LICENSES, SIZE_CATEGORIES, TASK_CATEGORIES
 from samediff_stimuli.cards.parquet import features_of
 from samediff_stimuli.manifest import Manifest, ShardRecord, load
 
-CARD = "README.md"
 _FRONT = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -108,7 +108,7 @@ def _terms(card: _Card) -> Iterator[str]:
         if not values:
             yield f"it has no {name}"
         for value in values:
-            if value not in legal:
+            if not isinstance(value, str) or value not in legal:
                 yield f"{name} {value!r} is not of the Hub's; {which}"
     stored = tasks.get(card.manifest.recipe.task).stored_splits(card.manifest.recipe)
     rows = sum(split.rows for split in stored)
@@ -123,19 +123,21 @@ def _configs(card: _Card) -> Iterator[str]:
 
     try:
         configs = MetadataConfigs.from_dataset_card_data(DatasetCardData(**card.data))
-    except (ValueError, TypeError, AttributeError) as error:
-        yield f"datasets refuses its configs: {' '.join(str(error).split())}"
+        patterns = list(_patterns(configs))
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        yield f"datasets refuses its configs: {said}"
         return
     if [*configs] != [card.manifest.name]:
         yield f"its configs are {', '.join(configs) or 'none'}, not {card.manifest.name}"
     splits = {(s.mirror or s.file).path: s.split for s in card.manifest.shards}
     matched: Counter[str] = Counter()
-    for split, pattern in _patterns(configs):
-        files = [path.relative_to(card.folder).as_posix() for path in card.folder.glob(pattern)]
+    for split, pattern in patterns:
+        files = _matches(card.folder, pattern)
         matched.update(files)
         if not files:
             yield f"pattern {pattern!r} matches no file"
-        for file in sorted(files):
+        for file in files:
             if splits.get(file) != split:
                 yield f"pattern {pattern!r} of split {split} matches {file}, which is not of it"
     for file in splits:
@@ -144,11 +146,20 @@ def _configs(card: _Card) -> Iterator[str]:
 
 
 def _patterns(configs: Any) -> Iterator[tuple[str, str]]:
-    """Split and pattern of all data files of all configs."""
+    """Split and pattern of all data files of all configs, in whichever way they are written."""
+    from datasets.data_files import sanitize_patterns
+
     for config in configs.values():
-        for entry in config.get("data_files") or []:
-            for pattern in _values(entry, "path"):
-                yield entry["split"], pattern
+        for split, patterns in sanitize_patterns(config.get("data_files") or {}).items():
+            yield from ((str(split), pattern) for pattern in patterns)
+
+
+def _matches(folder: Path, pattern: str) -> list[str]:
+    """The files in a folder that a pattern matches, relative to it; none outside of it."""
+    try:
+        return sorted(path.relative_to(folder).as_posix() for path in folder.glob(pattern))
+    except (NotImplementedError, ValueError):  # an absolute pattern, or ".."
+        return []
 
 
 def _info(card: _Card) -> Iterator[str]:
@@ -159,10 +170,10 @@ def _info(card: _Card) -> Iterator[str]:
         yield f"it has no dataset_info of {card.manifest.name}"
         return
     true = dataset_info(card.manifest)
-    for field, key, what in (("splits", "name", "split"), ("features", "name", "column")):
-        here = {e.get(key): e for e in _values(info, field) if isinstance(e, dict)}
-        there = {entry[key]: entry for entry in true[field]}
-        for name in sorted(here.keys() | there.keys(), key=str):
+    for field, what in (("splits", "split"), ("features", "column")):
+        here = {str(e.get("name")): e for e in _values(info, field) if isinstance(e, dict)}
+        there = {entry["name"]: entry for entry in true[field]}
+        for name in sorted(here.keys() | there.keys()):
             if name not in here:
                 yield f"dataset_info lacks {what} {name!r}"
             elif name not in there:
@@ -181,7 +192,8 @@ def _short(entry: dict[str, Any]) -> str:
 def _links(card: _Card) -> Iterator[str]:
     """Every picture and file that it links to is in the folder."""
     for target in _LINK.findall(_FENCED.sub("", card.text)):
-        if not _ELSEWHERE.match(target) and not (card.folder / target).exists():
+        file = target.split("#")[0]
+        if not _ELSEWHERE.match(target) and not (card.folder / file).exists():
             yield f"it links to {target}, which is not there"
 
 
@@ -218,7 +230,7 @@ def _shards(card: _Card) -> Iterator[str]:
                 continue
             try:
                 yield from (f"{card.folder / file.path}: {p}" for p in look(card, shard))
-            except (OSError, KeyError, ValueError) as error:
+            except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
                 yield f"{card.folder / file.path}: cannot be read: {error}"
 
 

@@ -168,6 +168,7 @@ class Estimate:
     seconds: float
 
 
+_BESIDE = 4  # files: manifest, card, Croissant, preview
 _SAMPLE, _FEW = 64, 1  # rows of each split that an estimate makes; of costly images
 
 
@@ -213,9 +214,7 @@ def estimate(recipe: Recipe, workers: int | None, parquet: bool, engine: Engine 
     alone = task.costly and engine.address is None  # processes of one machine share processors
     return Estimate(
         workers=workers,
-        files=len(shards) * (2 if parquet else 1)
-        + lists
-        + 4,  # and manifest, card, Croissant, preview
+        files=len(shards) * (2 if parquet else 1) + lists + _BESIDE,
         n_bytes=round(n_bytes),
         seconds=seconds if alone else seconds / min(workers, len(shards)),
     )

@@ -38,6 +38,7 @@ def test_cards_of_grids_are_true(tmp_path, monkeypatch, parquet):
 
 CHANGES = {  # name: (pattern in the card, what it becomes, what is said)
     "no licence": ("license: cc-by-4.0\n", "", "it has no license"),
+    "licence": ("license: cc-by-4.0", "license: {cc: by}", "license {'cc': 'by'} is not of the"),
     "unknown licence": ("license: cc-by-4.0", "license: ccby4", "license 'ccby4' is not of the"),
     "unknown size": ("- n<1K", "- huge", "size_categories 'huge' is not of the"),
     "wrong size": ("- n<1K", "- 1K<n<10K", "must be 'n<1K': there are 264 rows"),
@@ -46,7 +47,14 @@ CHANGES = {  # name: (pattern in the card, what it becomes, what is said)
     "no front matter": (r"\A---\n.*?\n---\n", "", "does not begin with front matter"),
     "list for front matter": (r"\A---\n.*?\n---\n", "---\n- a\n---\n", "is no mapping"),
     "configs": (r"configs:\n.*?dataset_info:", "configs: 3\ndataset_info:", "refuses its configs"),
+    "no pattern": (r"    path: data/\S+\n", "", "refuses its configs: KeyError"),
     "no configs": (r"configs:\n.*?dataset_info:", "dataset_info:", "its configs are none, not"),
+    "one pattern": (
+        r"data_files:\n.*?dataset_info:",
+        "data_files: '*'\ndataset_info:",
+        "which is not",
+    ),
+    "outside": (r"path: data/\S+/test-\*", r"path: /test-*", "'/test-*.parquet' matches no file"),
     "pattern of nothing": (r"path: data/\S+/test-\*", "path: data/test-*", "matches no file"),
     "pattern of too much": (r"(path: data/\S+/)test-\*", r"\1t*-*", "is not of it"),
     "matched twice": (r"(path: data/\S+/)test-\*", r"\1t*-*", "2 patterns match"),
