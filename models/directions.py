@@ -19,7 +19,6 @@ from torch import Tensor
 from samediff_stimuli import rng
 from samediff_stimuli.loaders.labels import IGNORE
 from samediff_stimuli.models import ridge
-from samediff_stimuli.models.attention import widened
 from samediff_stimuli.recipe import InputError
 
 _COLUMN = "label"
@@ -42,7 +41,7 @@ class LinearProbe:
 
     def scores(self, hidden: Tensor) -> Tensor:
         """(..., classes) float32 scores of (..., d) hidden states."""
-        return widened(hidden) @ self.weight.T + self.bias
+        return hidden.to(self.weight.dtype) @ self.weight.T + self.bias
 
     def answers(self, hidden: Tensor) -> Tensor:
         """(...) int64, the label of the largest score of (..., d) hidden states."""

@@ -85,13 +85,15 @@ def test_pyvene_exchanges_what_a_hook_exchanges():
     vit, pairs = small_vit(), batch()
     import pyvene
 
-    site = {"component": "vit.layers[1].output", "unit": "pos"}
+    layer = [name for name, part in vit.named_modules() if type(part).__name__ == "ViTLayer"][1]
+    site = {"component": f"{layer}.output", "unit": "pos"}
     made = pyvene.IntervenableConfig([{**site, "intervention": pyvene.VanillaIntervention()}])
     intervenable = pyvene.IntervenableModel(made, model=vit)
     with torch.no_grad():
         before, after = intervenable(**pairs.pyvene(prepare), output_original_output=True)
         states = vit(prepare(pairs.source), output_hidden_states=True).hidden_states[2]
-        with vit.vit.layers[1].register_forward_hook(lambda m, g, x: pairs.swapped(x, states)):
+        block = vit.get_submodule(layer)
+        with block.register_forward_hook(lambda m, g, x: pairs.swapped(x, states)):
             hooked = vit(prepare(pairs.base)).logits
         clean = vit(prepare(pairs.base)).logits
     assert torch.allclose(after.logits, hooked, atol=1e-6)

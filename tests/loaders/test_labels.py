@@ -5,11 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from samediff_stimuli import AlignedOptions, make_recipe, tasks
 from samediff_stimuli.aligned_options import VARIANTS
-from samediff_stimuli.loaders import StimulusDataset, token_labels
+from samediff_stimuli.loaders import token_labels
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.tokens import object_tokens, patch_coverage
 
@@ -19,7 +18,7 @@ GEOMETRIES = {
     "p16-i336": AlignedOptions(patch_size=16, image_size=336),
     "p14-i336": AlignedOptions(patch_size=14, image_size=336),
 }
-COLUMNS = ("label", "relation", "role", "shape", "color", "box")
+COLUMNS = ("label", "pair_id", "relation", "role", "shape", "color", "box")
 
 
 def batch_of(task, options, rows=6):
@@ -90,11 +89,11 @@ def test_tokens_of_instances_equal_the_pixels(task, name):
                     assert (labels.values[column][:, :n_prefix] == -100).all()
 
 
-@pytest.mark.parametrize("task", ["shapes", "squiggles", "naturalistic", "dissociation"])
-def test_unaligned_sets_have_labels_by_coverage(made, task):
+@pytest.mark.parametrize("task", ["shapes", "squiggles", "dissociation"])
+def test_unaligned_sets_have_labels_by_coverage(task):
     """Where objects stand anywhere, the object that covers most of a patch owns its token."""
-    data = StimulusDataset(made[task], "test", columns=["box", "pair_id"])
-    batch = {**data.batch(range(12)), "instances": data.instances(range(12))}
+    batch, batch_instances = batch_of(task, tasks.get(task).options(), rows=12)
+    batch["instances"] = batch_instances
     labels = token_labels(batch, 16, 1, columns=("pair_id",))
     coverage = patch_coverage(batch["instances"].numpy(), 16, 2)
     owner = np.where(coverage.any(axis=1), coverage.argmax(axis=1), -100)
@@ -129,18 +128,13 @@ def test_labels_stay_on_the_batch_device():
     """Every tensor is made where the batch is: no operation mixes devices or waits for values."""
     batch, instances = batch_of("rmts", AlignedOptions(patch_size=16), rows=4)
     for source in (batch, {**batch, "instances": instances}):
-        with FakeTensorMode() as mode:
-            there = {
-                name: torch.empty(values.shape, dtype=values.dtype, device="cuda")
-                for name, values in source.items()
-            }
-            labels = token_labels(there, 16, 1)
-        assert mode is not None
+        there = {name: values.to("meta") for name, values in source.items()}
+        labels = token_labels(there, 16, 1)
         for field in dataclasses.fields(labels):
             value = getattr(labels, field.name)
             for tensor in [value] if isinstance(value, torch.Tensor) else []:
-                assert tensor.device.type == "cuda", field.name
-        assert {v.device.type for v in labels.values.values()} == {"cuda"}
+                assert tensor.device.type == "meta", field.name
+        assert {v.device.type for v in labels.values.values()} == {"meta"}
 
 
 def test_patches_of_an_object_are_counted_without_prefix():
@@ -152,7 +146,7 @@ def test_patches_of_an_object_are_counted_without_prefix():
         assert found.tolist() == [[0, 1, 14, 15], [2, 3, 16, 17]] * 4
 
 
-def test_labels_refuse_what_cannot_be(made):
+def test_labels_refuse_what_cannot_be():
     """Batches that do not tell where objects are, and wrong arguments, are refused in a line."""
     batch, instances = batch_of("discrimination", AlignedOptions(), rows=4)
     empty = {**batch, "instances": torch.zeros_like(instances)}

@@ -1,9 +1,14 @@
 """Attention patterns: known answers, the formulas by hand, batches and numbers of any kind."""
 
+import numpy as np
 import pytest
 import torch
 
+from samediff_stimuli import AlignedOptions, make_recipe, tasks
+from samediff_stimuli.loaders import token_labels
 from samediff_stimuli.models import attention as patterns
+from samediff_stimuli.models.attention import Roles
+from samediff_stimuli.recipe import InputError
 from tests.attention_maps import (
     PLACES,
     TOKENS,
@@ -106,3 +111,57 @@ def test_half_precision_attention_is_summed_in_single():
         found = patterns.within_object(attention, roles)
     assert found.dtype == torch.float32
     assert torch.allclose(found, patterns.within_object(attention.float(), roles), atol=1e-6)
+
+
+def roles_of_stimuli(task, n_prefix, **changes):
+    """Roles of two stimuli of 2 x 2 patches an object, from their boxes."""
+    table = tasks.get(task).design(
+        make_recipe(task, 0, AlignedOptions(patch_size=16)), "test", 0, 2
+    )
+    batch = {"box": torch.from_numpy(table["box"].astype(np.int64)), **changes}
+    batch["image"] = torch.zeros(2, 3, 224, 224, dtype=torch.uint8)
+    return Roles.of(token_labels(batch, 16, n_prefix))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("n_prefix", [0, 1, 5])
+@pytest.mark.parametrize(("task", "k"), [("discrimination", 2), ("rmts", 4)])
+def test_uniform_attention_on_stimuli(task, k, n_prefix, dtype):
+    """On 2 x 2 patches an object, uniform attention is in proportion to tokens."""
+    tokens = 196 + n_prefix
+    maps = torch.full((2, 3, tokens, tokens), 1 / tokens, dtype=dtype)
+    found = patterns.pattern_scores(maps, roles_of_stimuli(task, n_prefix))
+    expected = {
+        "within_pair": 4 / tokens,
+        "between_pair": 4 * (k - 2) / tokens,
+        "background": (196 - 4 * k) / tokens,
+        "local_global": (196 - 4) / tokens,
+        "within_object": (4 + n_prefix) / tokens,
+    }
+    for name, value in expected.items():
+        scores = getattr(found, name)
+        assert scores.dtype == torch.float32
+        assert torch.allclose(scores, torch.full((2, 3), value), atol=1e-5), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("n_prefix", [1, 5])
+def test_attention_to_prefix_tokens_is_neither_object_nor_ground(n_prefix, dtype):
+    """What goes to class and register tokens is in the denominator, and counts as not global."""
+    roles = roles_of_stimuli("rmts", n_prefix)
+    tokens = 196 + n_prefix
+    maps = torch.zeros(2, 3, tokens, tokens, dtype=dtype)
+    maps[..., :n_prefix] = 1 / n_prefix
+    for score in SCORES:
+        assert torch.equal(score(maps, roles), torch.zeros(2, 3, 4)), score.__name__
+    maps[..., :n_prefix] = 0.5 / n_prefix
+    maps[..., -1] = 0.5  # the last patch, at the bottom right
+    ground = roles.background[:, -1].float()[:, None]
+    found = patterns.pattern_scores(maps, roles)
+    assert torch.allclose(found.background, 0.5 * ground.expand(2, 3), atol=1e-2)
+
+
+def test_odd_objects_have_no_pattern():
+    """Three objects make no pairs."""
+    with pytest.raises(InputError, match="3 objects make no pairs"):
+        roles_of_stimuli("rmts", 1, box=torch.zeros(2, 3, 4, dtype=torch.int64))

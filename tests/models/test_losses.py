@@ -189,3 +189,21 @@ def test_losses_refuse_what_cannot_be():
         with pytest.raises(InputError, match=re.escape(line)) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+def test_losses_take_half_precision():
+    """bfloat16 states and attention give float32 losses, those of the same numbers in float32."""
+    hidden, mask, shape, color = probe_case()
+    half = hidden.bfloat16()
+    for control in (False, True):
+        probes = DisentanglementProbes(8, 4, 3, control)
+        found = probes(half, mask, shape, color)
+        assert found.dtype == torch.float32
+        assert torch.allclose(found, probes(half.float(), mask, shape, color))
+    maps = random_attention().bfloat16()
+    for form in FORMS:
+        given = {"layers": {"within_pair": (7,)}, "heads": losses.random_heads(3, 2, 0)}
+        found = losses.pipeline_loss({7: maps}, roles_of(n=2), form=form, **given)
+        wide = losses.pipeline_loss({7: maps.float()}, roles_of(n=2), form=form, **given)
+        assert found.dtype == torch.float32
+        assert torch.allclose(found, wide)
