@@ -11,10 +11,13 @@ from samediff_stimuli.loaders.factor_samplers import (
 )
 from samediff_stimuli.loaders.factors import FactorDataset
 from samediff_stimuli.loaders.hub import from_hub
+from samediff_stimuli.loaders.interventions import InterventionBatch, intervention_batch
+from samediff_stimuli.loaders.labels import TokenLabels, token_labels
 from samediff_stimuli.loaders.loader import BatchLoader, ShuffledBatches, make_loader
 from samediff_stimuli.loaders.stream import StimulusStream
 from samediff_stimuli.loaders.tokens import (
     background_token_mask,
+    box_coverage,
     object_token_mask,
     patch_coverage,
 )
@@ -22,18 +25,23 @@ from samediff_stimuli.loaders.tokens import (
 __all__ = [
     "BatchLoader",
     "FactorDataset",
+    "InterventionBatch",
     "Pairs",
     "ShuffledBatches",
     "StimulusDataset",
     "StimulusStream",
+    "TokenLabels",
     "Traversals",
     "background_token_mask",
+    "box_coverage",
     "changed_pairs",
     "from_hub",
+    "intervention_batch",
     "make_loader",
     "matched_pairs",
     "object_token_mask",
     "patch_coverage",
+    "token_labels",
     "transitions",
     "traversals",
 ]

@@ -23,8 +23,7 @@ def patch_coverage(instances: Tensor, patch_size: int, n_objects: int) -> Tensor
         InputError: if patch_size does not divide the image.
     """
     n, height, width = instances.shape
-    if patch_size < 1 or height % patch_size or width % patch_size:
-        raise InputError(f"patch size {patch_size} does not divide an image of {height} x {width}")
+    _check_patch(patch_size, height, width)
     rows, cols = height // patch_size, width // patch_size
     tiles = instances.reshape(n, rows, patch_size, cols, patch_size).permute(0, 1, 3, 2, 4)
     tiles = tiles.reshape(n, 1, rows * cols, patch_size**2)
@@ -70,3 +69,40 @@ def box_token_mask(corner: Tensor, span: int, side: int, n_prefix_tokens: int = 
     inside = (at >= corner[..., None]) & (at < corner[..., None] + span)  # (n, k, 2, side)
     mask = (inside[..., 0, :, None] & inside[..., 1, None, :]).flatten(2)
     return torch.nn.functional.pad(mask, (n_prefix_tokens, 0), value=False)
+
+
+def box_coverage(box: Tensor, patch_size: int, height: int, width: int) -> Tensor:
+    """The share of each patch that each object's box covers.
+
+    Args:
+        box: (n, k, 4) integers, x0 y0 x1 y1 in pixels, x1 and y1 exclusive.
+        patch_size: patch side in pixels; must divide height and width.
+        height: of the image in pixels.
+        width: of the image in pixels.
+
+    Returns:
+        (n, k, n_patches) float32 in [0, 1], patches row by row, on the device of `box`.
+
+    Raises:
+        InputError: if patch_size does not divide the image.
+    """
+    _check_patch(patch_size, height, width)
+    x0, y0, x1, y1 = box.long().unbind(dim=-1)
+    across = _overlap(x0, x1, patch_size, width // patch_size)
+    down = _overlap(y0, y1, patch_size, height // patch_size)
+    area = down[..., :, None] * across[..., None, :]
+    return area.flatten(2).to(torch.float32) / patch_size**2
+
+
+def _overlap(start: Tensor, stop: Tensor, patch_size: int, count: int) -> Tensor:
+    """(n, k, count) int64: how many pixels of [start, stop) lie in each of `count` patches."""
+    edge = torch.arange(count, device=start.device) * patch_size
+    first = torch.maximum(start[..., None], edge)
+    last = torch.minimum(stop[..., None], edge + patch_size)
+    return (last - first).clamp_min(0)
+
+
+def _check_patch(patch_size: int, height: int, width: int) -> None:
+    """Refuse a patch that does not divide the image."""
+    if patch_size < 1 or height % patch_size or width % patch_size:
+        raise InputError(f"patch size {patch_size} does not divide an image of {height} x {width}")

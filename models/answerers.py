@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from samediff_stimuli import tasks
-from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import Manifest, load
 from samediff_stimuli.models import backbones, checkpoints
 from samediff_stimuli.models.predictions import Answerer
@@ -25,7 +24,6 @@ from samediff_stimuli.models.probes import TRAIN, Probe
 from samediff_stimuli.models.train_config import pick_device
 from samediff_stimuli.recipe import InputError
 
-CHECKPOINT = "checkpoint.pt"
 FIT_ROWS = 2000
 _KINDS = (
     "legal: a checkpoint.pt or its run folder, package.module:function, or "
@@ -142,12 +140,7 @@ def _from_checkpoint(
     Raises:
         InputError: no checkpoint, or one for images of another size.
     """
-    if path.is_dir():
-        if (path / MANIFEST).is_file():
-            raise InputError(f"{path} is a dataset; give what is to be evaluated first; {_KINDS}")
-        if not (path / CHECKPOINT).is_file():
-            raise InputError(f"{path} has no {CHECKPOINT}; give the run folder of a finished train")
-        path = path / CHECKPOINT
+    path = checkpoints.path_of(path)
     found = checkpoints.load(path)
     side = found.architecture.arguments.get("image_size")
     for folder in folders:
@@ -157,10 +150,8 @@ def _from_checkpoint(
                 f"{path} is for images of {side} x {side}, and those of {folder} are "
                 f"{shape[0]} x {shape[1]}; make that set with --image-size {side}"
             )
-    whole = path.resolve()
-    name = whole.parent.name if whole.name == CHECKPOINT else whole.stem
     return NamedAnswerer(
-        name=name,
+        name=checkpoints.name_of(path),
         answer=_guarded(found.model.to(device), str(path)),
         device=device,
         dataset=found.dataset,

@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.models import zoo
 from samediff_stimuli.models.zoo import Architecture
 from samediff_stimuli.recipe import InputError
 
 FORMAT = 1  # of the file
+NAME = "checkpoint.pt"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,6 +105,30 @@ def load(path: Path | str) -> Checkpoint:
             f"checkpoint {path} is not one that train wrote ({type(error).__name__}: {line}); give "
             "the checkpoint.pt of a run folder"
         ) from None
+
+
+def path_of(what: Path) -> Path:
+    """The checkpoint file that a file, or the run folder that holds it, means.
+
+    Raises:
+        InputError: a dataset folder, or one without a checkpoint.
+    """
+    if not what.is_dir():
+        return what
+    if (what / MANIFEST).is_file():
+        raise InputError(
+            f"{what} is a dataset; give what is to be evaluated first; legal: a {NAME} or its run "
+            f"folder, or what the command names besides"
+        )
+    if not (what / NAME).is_file():
+        raise InputError(f"{what} has no {NAME}; give the run folder of a finished train")
+    return what / NAME
+
+
+def name_of(path: Path) -> str:
+    """What a checkpoint's model goes by: its run folder, or the file where it has a name."""
+    whole = path.resolve()
+    return whole.parent.name if whole.name == NAME else whole.stem
 
 
 def write(path: Path, state: Mapping[str, Any]) -> None:

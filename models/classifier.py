@@ -6,7 +6,7 @@ block and hidden state i what the i-th block gives; attention i is that of the i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +135,21 @@ class Classifier(nn.Module):
                     states[layer] = tokens
             features = self._pool(self.body.norm(tokens))
         return Parts(logits=self.head(features), hidden=states, attention=maps)
+
+    def walk(self, images: Tensor) -> Iterator[tuple[Any, Tensor]]:
+        """Each block in turn, and the hidden state (n, tokens, d) that enters it.
+
+        Args:
+            images: (n, 3, image_size, image_size) uint8.
+
+        Raises:
+            InputError: if images have another type or size, or the network shows no tokens.
+        """
+        self._check_layers(frozenset(), frozenset({1}))
+        tokens = self._embed(self._normalise(images))
+        for block in self.body.blocks:
+            yield block, tokens
+            tokens = block(tokens)
 
     def _normalise(self, images: Tensor) -> Tensor:
         """(n, 3, side, side) float32 from uint8, on the images' device."""

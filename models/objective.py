@@ -16,11 +16,11 @@ from samediff_stimuli import tasks
 from samediff_stimuli.aligned_options import GridOptions
 from samediff_stimuli.loaders.tokens import box_token_mask
 from samediff_stimuli.manifest import Manifest
+from samediff_stimuli.models.attention import Roles
 from samediff_stimuli.models.classifier import Classifier
 from samediff_stimuli.models.losses import (
     PIPELINE,
     DisentanglementProbes,
-    Roles,
     pipeline_loss,
     random_heads,
     stages_of,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from lightning_fabric import Fabric
 
-from samediff_stimuli.models.losses import FORMS
+from samediff_stimuli.models.attention import FORMS
 from samediff_stimuli.models.schedules import SCHEDULES
 from samediff_stimuli.models.zoo import ModelSpec
 from samediff_stimuli.recipe import InputError

@@ -40,6 +40,7 @@ MORE = {
     "models/validation_plot.py": (set(), {"matplotlib"}),
     "models/factor_report.py": (set(), {"matplotlib"}),
     "models/curves.py": (set(), {"matplotlib"}),
+    "models/attention_plot.py": (set(), {"matplotlib"}),
     "models/figures.py": (set(), {"matplotlib"}),
     "models/train_config.py": (set(), {"lightning_fabric"}),
     "models/fitting.py": (set(), {"lightning_fabric"}),
@@ -56,6 +57,7 @@ MORE = {
     "stimuli/cli_evaluation.py": ({"cards", "models"}, {"click"}),
     "stimuli/cli_group.py": (set(), {"click"}),
     "stimuli/cli_models.py": ({"models"}, {"click"}),
+    "stimuli/cli_analysis.py": ({"loaders", "models"}, {"click"}),
     "stimuli/cli_validation.py": ({"models"}, {"click"}),
     "stimuli/cli_report.py": (set(), {"click", "rich"}),
     "stimuli/__init__.py": (EVERYTHING, set()),  # the facade, which loads names on first use
@@ -79,6 +81,7 @@ LAZY = {
     "loaders/hub.py": {"huggingface_hub"},
     "models/factor_report.py": {"matplotlib"},
     "models/curves.py": {"matplotlib"},
+    "models/attention_plot.py": {"matplotlib"},
     "models/figures.py": {"matplotlib"},
     "models/validation_plot.py": {"matplotlib"},
 }

@@ -227,7 +227,8 @@ def test_shared_batch_norm_keeps_activations():
 def test_auxiliary_losses_are_of_the_drawn_tokens(small, task):
     """The losses see the tokens that instance maps say are each object's."""
     from samediff_stimuli.loaders.tokens import object_token_mask, patch_coverage
-    from samediff_stimuli.models.losses import Roles, pipeline_loss, random_heads
+    from samediff_stimuli.models.attention import Roles
+    from samediff_stimuli.models.losses import pipeline_loss, random_heads
 
     manifest = load(small[task])
     data = StimulusDataset(small[task], "train", columns=["label", "patch", "shape", "color"])
