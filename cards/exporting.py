@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samediff_stimuli import engine, manifest, tasks
+from samediff_stimuli import engine, locks, manifest, tasks
 from samediff_stimuli.cards.parquet import png_bytes
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.reading import SplitReader
@@ -94,25 +94,27 @@ def fresh_folder(
         overwrite: replace an earlier export.
 
     Raises:
-        InputError: if `out` may not be written; nothing is changed.
+        InputError: if `out` may not be written, or is being written by another process; nothing
+            is changed.
     """
     check(folder, out, overwrite)
     out = out.resolve()
     fresh, old = (out.with_name(f".{out.name}.{what}.tmp") for what in ("export", "old"))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir()
-        yield fresh
-        about = {"export": _KIND, "format": kind, "name": made.name, "digest": made.digest()}
-        manifest.write_atomically(fresh / MARKER, json.dumps(about, indent=1) + "\n")
-        shutil.rmtree(old, ignore_errors=True)
-        if out.exists():
-            out.rename(old)
-        fresh.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    with locks.held(out.with_name(f".{out.name}{locks.NAME}"), f"--out {out}"):
+        check(folder, out, overwrite)  # from here on nobody else changes it
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            yield fresh
+            about = {"export": _KIND, "format": kind, "name": made.name, "digest": made.digest()}
+            manifest.write_atomically(fresh / MARKER, json.dumps(about, indent=1) + "\n")
+            shutil.rmtree(old, ignore_errors=True)
+            if out.exists():
+                out.rename(old)
+            fresh.rename(out)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def check(folder: Path, out: Path, overwrite: bool) -> None:
