@@ -11,7 +11,7 @@ import numpy as np
 from samediff_stimuli import rng, tasks
 from samediff_stimuli.engine import record_of
 from samediff_stimuli.indices import index_digest, read_index
-from samediff_stimuli.manifest import Manifest, ShardRecord, in_words, load
+from samediff_stimuli.manifest import Manifest, ShardRecord, in_words, load, problem
 from samediff_stimuli.recipe import FORMAT_VERSION, Recipe
 from samediff_stimuli.shards import (
     IMAGE,
@@ -108,6 +108,9 @@ def _other_maker(manifest: Manifest, problems: list[str]) -> Iterator[str]:
 
 
 def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
+    wrong = problem(folder)
+    if wrong is not None:
+        yield wrong
     listed = {file.path for file in manifest.files()}
     for top in ("hdf5", "data", "splits"):
         for path in sorted((folder / top).rglob("*")):
