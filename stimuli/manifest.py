@@ -334,6 +334,8 @@ def _file(data: dict[str, Any]) -> FileRecord:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in path:
         raise ValueError(f"path {path!r} leaves the folder")
+    if pure == PurePosixPath() or not path.isprintable():
+        raise ValueError(f"path {path!r} names no file")
     return FileRecord(path=path, n_bytes=int(data["n_bytes"]), sha256=str(data["sha256"]))
 
 
