@@ -299,9 +299,11 @@ def finished(folder: Path, shard: Shard) -> ShardRecord | None:
     try:
         text = (folder / PARTIAL / f"{shard.stem()}.json").read_text(encoding="utf-8")
         record = ShardRecord.from_dict(json.loads(text))
+        if (record.split, record.start, record.rows) != (shard.split, shard.start, shard.rows):
+            return None
         files = [record.file, *([record.mirror] if record.mirror else [])]
         intact = all(record_of(folder, folder / file.path) == file for file in files)
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # a note of other forms raises many kinds; the shard is made again
         return None
     return record if intact else None
 

@@ -248,7 +248,7 @@ def test_paths_that_leave(copied, place, where):
         record["path"] = place
 
     changed(copied, change)
-    with pytest.raises(DamagedError, match="leaves the folder|names no file"):
+    with pytest.raises(DamagedError, match=r"leaves the folder|names no file"):
         load(copied)
 
 
