@@ -12,7 +12,7 @@ from pathlib import Path
 
 import h5py
 
-from samediff_stimuli import codec, manifest, preview, tasks
+from samediff_stimuli import codec, locks, manifest, preview, tasks
 from samediff_stimuli.cards import croissant, factors, folder, validated
 from samediff_stimuli.cards.card import card
 from samediff_stimuli.cards.origin import Origin
@@ -64,31 +64,38 @@ def generate(
         The manifest of the finished folder.
 
     Raises:
-        InputError: if the folder holds something else or cannot be written, if what the images
-            are made from is not at hand, or if the engine cannot start; nothing is changed. Also
-            if a worker of a cluster does not see the folder, or would make other images.
+        InputError: if the folder holds something else, cannot be written, or is being written by
+            another process, if what the images are made from is not at hand, or if the engine
+            cannot start; nothing is changed. Also if a worker of a cluster does not see the
+            folder, or would make other images.
         OSError: if the disk is full or a cluster is lost; finished shards stay, and the same call
             goes on from there.
     """
     workers = _workers(recipe, workers, engine)
     out = Path(out)
     folder.check(out, recipe, parquet, overwrite)
-    out = out.absolute()  # workers may have been started in another folder
-    done = folder.complete(out, recipe, parquet)
-    if done is not None and origin is None:
-        shutil.rmtree(out / PARTIAL, ignore_errors=True)  # a run killed at its very end
+    done = None if origin else folder.complete(out, recipe, parquet)
+    if done is not None and not (out / PARTIAL).exists():
         on_rows(sum(shard.rows for shard in done.shards))
         return done
-    with opened(engine, workers, tasks.get(recipe.task).costly) as crew:
-        made_by = _maker(recipe, crew)
-        factors.check_lists(recipe)
-        folder.check_maker(out, recipe, parquet, made_by.made_with, overwrite)
-        folder.prepare(out, recipe, parquet, made_by.made_with)
-        mirror = _mirror(recipe) if parquet else None
-        shards = run(recipe, out, crew, mirror, on_rows, made_by)
-    made = _finish(out, recipe, tuple(shards), origin or Origin(), made_by.made_with)
-    shutil.rmtree(out / PARTIAL)
-    return made
+    with locks.held(out / locks.NAME, f"--out {out}"):
+        folder.check(out, recipe, parquet, overwrite)  # from here on nobody else changes it
+        out = out.absolute()  # workers may have been started in another folder
+        done = folder.complete(out, recipe, parquet)
+        if done is not None and origin is None:
+            shutil.rmtree(out / PARTIAL, ignore_errors=True)  # a run killed at its very end
+            on_rows(sum(shard.rows for shard in done.shards))
+            return done
+        with opened(engine, workers, tasks.get(recipe.task).costly) as crew:
+            made_by = _maker(recipe, crew)
+            factors.check_lists(recipe)
+            folder.check_maker(out, recipe, parquet, made_by.made_with, overwrite)
+            folder.prepare(out, recipe, parquet, made_by.made_with)
+            mirror = _mirror(recipe) if parquet else None
+            shards = run(recipe, out, crew, mirror, on_rows, made_by)
+        made = _finish(out, recipe, tuple(shards), origin or Origin(), made_by.made_with)
+        shutil.rmtree(out / PARTIAL)
+        return made
 
 
 def _mirror(recipe: Recipe) -> ParquetMirror:
@@ -190,13 +197,12 @@ def estimate(recipe: Recipe, workers: int | None, parquet: bool, engine: Engine 
             workers = crew.size()
     task = tasks.get(recipe.task)
     mirror = _mirror(recipe) if parquet else None
-    shards, name = plan(recipe), task.name_of(recipe)
+    shards = plan(recipe)
     lists = len(set(task.splits(recipe)) - set(task.stored_splits(recipe)))
     n_bytes = seconds = 0.0
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
-        for inner in (PARTIAL, f"hdf5/{name}", f"data/{name}"):
-            (scratch / inner).mkdir(parents=True)
+        folder.prepare(scratch, recipe, parquet, {})
 
         def make(split: tasks.Split) -> ShardRecord:
             rows = min(split.rows, _FEW if task.costly else _SAMPLE)

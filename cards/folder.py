@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from samediff_stimuli import engine, kept, manifest, tasks
+from samediff_stimuli import engine, kept, locks, manifest, tasks
 from samediff_stimuli.cards import croissant, validated
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError, Recipe
@@ -22,7 +22,6 @@ from samediff_stimuli.shards import DamagedError
 CARD = "README.md"
 PREVIEW = "preview.png"
 PROVENANCE = "provenance.csv"  # of imported images: which row is which file
-RECIPE = f"{engine.PARTIAL}/recipe.json"
 _OUR_FILES = (
     *(manifest.NAME, CARD, croissant.NAME, PREVIEW, PROVENANCE),  # manifest first: removed first
     *(validated.REPORT, validated.PICTURE),
@@ -101,7 +100,7 @@ def _present(out: Path) -> list[Path]:
 
 
 def _is_temporary(path: Path) -> bool:
-    return path.name.startswith(".") and path.name.endswith(".tmp")
+    return path.name == locks.NAME or (path.name.startswith(".") and path.name.endswith(".tmp"))
 
 
 _FOLDERS = ("hdf5", "data", "splits")
@@ -135,7 +134,7 @@ def _plan_there(out: Path) -> dict[str, Any] | None:
 
 
 def _plan_of_partial(out: Path) -> dict[str, Any]:
-    text = json.loads((out / RECIPE).read_text(encoding="utf-8"))
+    text = json.loads((out / engine.CLAIM).read_text(encoding="utf-8"))
     return {name: text[name] for name in ("recipe", "parquet")} | {
         "made_with": text.get("made_with", {})
     }
@@ -153,7 +152,7 @@ def prepare(out: Path, recipe: Recipe, parquet: bool, made_with: dict[str, str])
     plan = _plan(recipe, parquet, made_with)
     _reopen(out, recipe, parquet, made_with)
     try:
-        text = {"made_with": {}} | json.loads((out / RECIPE).read_text(encoding="utf-8"))
+        text = {"made_with": {}} | json.loads((out / engine.CLAIM).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         text = None
     if text != plan | {"cleared": True}:
@@ -174,7 +173,7 @@ def prepare(out: Path, recipe: Recipe, parquet: bool, made_with: dict[str, str])
 def _say_cleared(out: Path, plan: dict[str, object]) -> None:
     """From here on, what the folder holds is this plan's; before, a resumed run clears again."""
     text = json.dumps(plan | {"cleared": True}, sort_keys=True)
-    manifest.write_atomically(out / RECIPE, text)
+    manifest.write_atomically(out / engine.CLAIM, text)
 
 
 def _plan(recipe: Recipe, parquet: bool, made_with: dict[str, str]) -> dict[str, object]:
@@ -193,7 +192,7 @@ def _claim(out: Path, plan: dict[str, object]) -> None:
             for note in partial.glob("*-of-*.json"):
                 note.unlink()
             shutil.rmtree(partial / kept.FOLDER, ignore_errors=True)
-            manifest.write_atomically(out / RECIPE, text)
+            manifest.write_atomically(out / engine.CLAIM, text)
         else:
             fresh = out / f"{engine.PARTIAL}.{os.getpid()}.tmp"
             fresh.mkdir()

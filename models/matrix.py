@@ -215,7 +215,7 @@ def _check_out(out: Path, plan: _Plan) -> None:
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))["plan"]
         earlier = {**earlier, **earlier.pop("config")}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path} is damaged; delete it") from None
     wanted = dataclasses.asdict(plan)
     wanted |= wanted.pop("config")

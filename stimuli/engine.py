@@ -26,6 +26,7 @@ from samediff_stimuli.table import Column, Table
 SHARD_ROWS = 1600  # part of the format: a multiple of every task's group
 DIGESTS = ".xxh3"  # in PARTIAL, beside the record of a shard: its images' digests, 16 bytes each
 PARTIAL = ".partial"  # holds the recipe and finished shards' records until the manifest is written
+CLAIM = f"{PARTIAL}/recipe.json"  # what the folder is being made to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +222,7 @@ def make_shard(
             yield image
             if on_rows:
                 on_rows(1)
+        check_claim(folder, recipe)
 
     about = {"recipe": recipe.as_dict(), "split": shard.split, "start": shard.start}
     columns = task.columns(recipe)
@@ -245,6 +247,26 @@ def make_shard(
     if task.costly:
         kept.forget(shard.split, table, safe)
     return shard, record
+
+
+def check_claim(folder: Path, recipe: Recipe) -> None:
+    """Raise unless the folder is being made to this recipe still.
+
+    A worker may outlive the run that asked for a shard, if that is killed, and see the folder
+    given to another recipe before the shard is made; then it must not be written.
+
+    Raises:
+        InputError: if it is made to another recipe, or to none.
+    """
+    try:
+        claimed = json.loads((folder / CLAIM).read_text(encoding="utf-8"))["recipe"]
+    except (OSError, ValueError, KeyError, TypeError):
+        claimed = None
+    if claimed != recipe.as_dict():
+        raise InputError(
+            f"{folder} is not being made to the recipe of this run any more; was it changed "
+            "meanwhile? run the command again"
+        )
 
 
 def counts_of(table: Table, columns: Sequence[Column]) -> dict[str, list[int]]:
@@ -278,9 +300,11 @@ def finished(folder: Path, shard: Shard) -> ShardRecord | None:
     try:
         text = (folder / PARTIAL / f"{shard.stem()}.json").read_text(encoding="utf-8")
         record = ShardRecord.from_dict(json.loads(text))
+        if (record.split, record.start, record.rows) != (shard.split, shard.start, shard.rows):
+            return None
         files = [record.file, *([record.mirror] if record.mirror else [])]
         intact = all(record_of(folder, folder / file.path) == file for file in files)
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # a note of other forms raises many kinds; the shard is made again
         return None
     return record if intact else None
 

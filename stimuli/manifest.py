@@ -6,11 +6,12 @@ name of a machine: two manifests of one recipe made by the same versions are byt
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +22,8 @@ from samediff_stimuli.shards import DamagedError
 
 NAME = "manifest.json"
 MANIFEST_VERSION = 1
+_ABOUT = "about"  # says nothing of the content; holds the SHA-256 of all else
+_MOST = 1 << 28  # bytes that are read; a set of a million images takes less than a hundredth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,9 +221,36 @@ def write(folder: Path, manifest: Manifest) -> None:
     write_atomically(folder / NAME, text(manifest))
 
 
+def problem(folder: Path) -> str | None:
+    """What is wrong with a manifest that `load` takes: a byte that changes nothing it looks at.
+
+    Raises:
+        DamagedError: if it cannot be read as one.
+    """
+    path = folder / NAME
+    with _damage(path):
+        found = path.read_text(encoding="utf-8")
+        data = json.loads(found)
+        if found != _text(data):
+            return f"{path}: it is not written as this package writes it"
+        about = data.pop(_ABOUT, None)  # of manifests by earlier releases there is none
+        if about is not None and about != _about(data):
+            return f"{path}: it does not have the SHA-256 that it says"
+    return None
+
+
+def _text(data: Any) -> str:
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"
+
+
+def _about(data: dict[str, Any]) -> dict[str, str]:
+    return {"sha256": hashlib.sha256(_canonical(data).encode()).hexdigest()}
+
+
 def text(manifest: Manifest) -> str:
     """The manifest as its file has it."""
-    return json.dumps(manifest.as_dict(), indent=1, sort_keys=True) + "\n"
+    data = manifest.as_dict()
+    return _text(data | {_ABOUT: _about(data)})
 
 
 def write_atomically(path: Path, content: str) -> None:
@@ -247,7 +277,7 @@ def load(folder: Path) -> Manifest:
             f"{folder} is {what}: it has no {NAME}; run the "
             "'samediff-stimuli generate' or 'import' command that makes, or finishes, it"
         )
-    try:
+    with _damage(path):
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["manifest"] != MANIFEST_VERSION:
             raise InputError(f"{path} has version {data['manifest']!r}; this release reads 1")
@@ -260,14 +290,44 @@ def load(folder: Path) -> Manifest:
             repeats={str(k): int(v) for k, v in data.get("repeats", {}).items()},
             made_with={str(k): str(v) for k, v in data.get("made_with", {}).items()},
         )
+        _check_rows(manifest)
         same = _wordless(manifest.as_dict()) == _wordless(data)
         if data["digest"] != manifest.digest() or not same:
             raise DamagedError(f"{path} is damaged: its digests do not fit its contents")
         return manifest
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise DamagedError(f"{path} is damaged: {error!r}") from error
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turns what is raised by data of other forms into DamagedError."""
+    try:
+        if path.stat().st_size > _MOST:
+            raise ValueError(f"it has more than {_MOST} bytes")
+        yield
+    except InputError:
+        raise
+    except (
+        *(ValueError, LookupError, TypeError, AttributeError),
+        *(ArithmeticError, RecursionError, MemoryError),
+    ) as error:
+        raise DamagedError(f"{path} is damaged: {error!r:.300}") from error
+
+
+def _check_rows(manifest: Manifest) -> None:
+    """Raise ValueError unless every row of every split is in one shard, or in one list of rows."""
+    task, recipe = tasks.get(manifest.recipe.task), manifest.recipe
+    ends = {split.name: 0 for split in task.stored_splits(recipe)}
+    for shard in manifest.shards:
+        if shard.rows < 1 or ends.get(shard.split) != shard.start:
+            raise ValueError(f"shard {shard.file.path!r} does not follow the one before")
+        ends[shard.split] += shard.rows
+    if len({index.split for index in manifest.indices}) != len(manifest.indices):
+        raise ValueError("a split has two lists of rows")
+    ends |= {index.split: index.rows for index in manifest.indices}
+    if ends != {split.name: split.rows for split in task.splits(recipe)} | {
+        split.name: split.rows for split in task.stored_splits(recipe)
+    }:
+        raise ValueError("it does not list all rows of its splits")
 
 
 def _wordless(data: Any) -> Any:
@@ -282,6 +342,8 @@ def _file(data: dict[str, Any]) -> FileRecord:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in path:
         raise ValueError(f"path {path!r} leaves the folder")
+    if pure == PurePosixPath() or not path.isprintable():
+        raise ValueError(f"path {path!r} names no file")
     return FileRecord(path=path, n_bytes=int(data["n_bytes"]), sha256=str(data["sha256"]))
 
 

@@ -13,7 +13,7 @@ from samediff_stimuli import tasks
 from samediff_stimuli.indices import read_index
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.shards import DamagedError, ShardReader
-from samediff_stimuli.table import IMAGE, Table
+from samediff_stimuli.table import IMAGE, Column, Table
 
 
 class SplitReader:
@@ -39,7 +39,8 @@ class SplitReader:
         self._readers = [ShardReader(folder / shard.file.path, views) for shard in shards]
         self._stops = np.cumsum([shard.rows for shard in shards])
         self._starts = self._stops - [shard.rows for shard in shards]
-        self._names = tuple(column.name for column in task.columns(manifest.recipe))
+        self._declared = task.columns(manifest.recipe)
+        self._names = tuple(column.name for column in self._declared)
         self._columns: dict[str, NDArray[Any]] = {}
         self._loaded = np.zeros((len(shards), len(self._names)), dtype=bool)
         self._index = manifest.index_of(split)
@@ -146,6 +147,9 @@ class SplitReader:
     def _load(self, shard: int, names: Sequence[str]) -> None:
         """Copy some columns of a shard to where all rows' are."""
         for name, values in self._readers[shard].columns(names).items():
+            rows = self._stops[shard] - self._starts[shard]
+            column = self._declared[self._names.index(name)]
+            _check_column(column, values, rows, self._readers[shard].path)
             if name not in self._columns:
                 whole = np.empty((self._n_stored, *values.shape[1:]), dtype=values.dtype)
                 self._columns.setdefault(name, whole)  # atomic: all threads fill one array
@@ -161,3 +165,14 @@ class SplitReader:
         stored = self._at(rows)
         which = np.searchsorted(self._stops, stored, side="right")
         return which, stored - self._starts[which]
+
+
+def _check_column(column: Column, values: NDArray[Any], rows: int, path: Path) -> None:
+    """Raise DamagedError unless a column of a shard is as it is declared."""
+    if values.dtype != column.dtype or values.shape != (rows, *column.shape):
+        raise DamagedError(
+            f"{path}: column {column.name!r} is {values.dtype} {values.shape}, not "
+            f"{column.dtype} {(int(rows), *column.shape)}"
+        )
+    if column.names and values.size and not 0 <= values.min() <= values.max() < len(column.names):
+        raise DamagedError(f"{path}: column {column.name!r} has a class without a name")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -233,7 +234,7 @@ class ShardReader:
 
     def columns(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Some columns, without the others."""
-        return self._read(lambda file: {name: file[name][()] for name in names})
+        return self._read(lambda file: {name: _column(file, name) for name in names})
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -260,7 +261,10 @@ class ShardReader:
             view: which image of the row.
         """
         opened = self._open()
-        offset, size = opened.places[view][row].tolist()
+        places = opened.places[view]
+        if row >= len(places):
+            raise DamagedError(f"{self.path} has {len(places)} rows, and no row {row}")
+        offset, size = places[row].tolist()
         if not codec.inflate_into(os.pread(opened.file, size, offset), out):
             raise DamagedError(f"{self.path}: the {view} of row {row} is damaged")
 
@@ -280,18 +284,18 @@ class ShardReader:
         try:
             with h5py.File(self.path, "r") as file:
                 return what(file)
-        except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-            if getattr(error, "errno", None) in _NOT_DAMAGE:
+        except Exception as error:  # h5py raises many kinds for broken files
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) in _NOT_DAMAGE:
                 raise
-            reason = str(error).splitlines()[0]
+            (reason, *_) = str(error).splitlines() or [type(error).__name__]
             raise DamagedError(f"{self.path} is not a readable shard: {reason}") from error
 
     def _columns(self, file: h5py.File) -> Table:
-        return Table({name: data[()] for name, data in file.items() if name not in self.views})
+        return Table({name: _column(file, name) for name in file if name not in self.views})
 
     def _load(self, file: h5py.File) -> _Opened:
         """Take the places of the images; refuse what no shard of ours looks like."""
-        images = [file[name] for name in self.views]
+        images = [own_dataset(file, name) for name in self.views]
         places = {
             name: _checked(data, self.path) for name, data in zip(self.views, images, strict=True)
         }
@@ -301,16 +305,47 @@ class ShardReader:
         return _Opened(places, (height, width, channels), os.open(self.path, os.O_RDONLY))
 
 
+def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """A dataset whose values are numbers that lie in this file and nowhere else.
+
+    Raises:
+        ValueError: if it is anything else: HDF5 also has links to other files, values that lie in
+            them, and references.
+    """
+    link = file.get(name, getlink=True)
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{name!r} is a link")
+    data = file[name]
+    if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
+        raise ValueError(f"{name!r} is no dataset of this file")
+    if data.dtype.kind not in "iuf" or data.ndim < 1:
+        raise ValueError(f"{name!r} is {data.dtype} {data.shape}, no rows of numbers")
+    return data
+
+
+def _column(file: h5py.File, name: str) -> NDArray[Any]:
+    """A column; it is stored as it is, so that it takes no more memory than it has bytes."""
+    data = own_dataset(file, name)
+    if data.chunks is not None or data.id.get_storage_size() != data.size * data.dtype.itemsize:
+        raise ValueError(f"column {name!r} is not stored plainly and in full")
+    return np.asarray(data[()])
+
+
 def _checked(images: h5py.Dataset, path: Path) -> NDArray[np.int64]:
     """The places of a dataset of images; ValueError if no shard of ours has such a dataset."""
+    n_bytes = os.path.getsize(path)
     n, *shape = images.shape
     one_each = images.chunks == (1, *shape) and images.dtype == np.uint8 and len(shape) == 3
-    if not one_each or images.compression != "gzip" or int(np.prod(shape)) > _MAX_PIXELS:
+    if not one_each or images.compression != "gzip" or not 0 < math.prod(shape) <= _MAX_PIXELS:
         raise ValueError("its image dataset is not uint8, gzip, one image a chunk")
+    if n > n_bytes:
+        raise ValueError("it is cut short")
     places: NDArray[np.int64] = images.attrs[PLACES] if PLACES in images.attrs else _places(images)
     if places.shape != (n, 2) or places.dtype != np.int64:
         raise ValueError(f"its attribute {PLACES!r} does not fit its images")
-    end = int(places.sum(axis=1).max(initial=0))
-    if (places[:, 1] <= 0).any() or (places[:, 0] < 0).any() or end > os.path.getsize(path):
+    first, size = places[:, 0], places[:, 1]
+    if (first < 0).any() or (size <= 0).any() or (size > n_bytes).any():
+        raise ValueError("it is cut short")
+    if (first > n_bytes - size).any():
         raise ValueError("it is cut short")
     return places

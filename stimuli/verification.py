@@ -12,7 +12,7 @@ from samediff_stimuli import rng, tasks
 from samediff_stimuli.engine import available_workers, record_of, usual_workers
 from samediff_stimuli.engines import LOKY, Engine, opened
 from samediff_stimuli.indices import index_digest, read_index
-from samediff_stimuli.manifest import Manifest, ShardRecord, in_words, load
+from samediff_stimuli.manifest import Manifest, ShardRecord, in_words, load, problem
 from samediff_stimuli.recipe import FORMAT_VERSION, Recipe
 from samediff_stimuli.shards import DamagedError, ImagesDigest, ShardReader, array_digest
 from samediff_stimuli.table import Table
@@ -141,6 +141,9 @@ def _other_maker(manifest: Manifest, problems: list[str]) -> Iterator[str]:
 
 
 def _file_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
+    wrong = problem(folder)
+    if wrong is not None:
+        yield wrong
     listed = {file.path for file in manifest.files()}
     for top in ("hdf5", "data", "splits"):
         for path in sorted((folder / top).rglob("*")):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from samediff_stimuli import manifest, tasks
+from samediff_stimuli import locks, manifest, tasks
 from samediff_stimuli.cards import exports
 from samediff_stimuli.cards.exports.format import Format, Source
 from samediff_stimuli.manifest import Manifest
@@ -89,26 +89,28 @@ def _fresh_folder(source: Source, out: Path, format: Format, overwrite: bool) ->
         overwrite: replace an earlier export.
 
     Raises:
-        InputError: if `out` may not be written; nothing is changed.
+        InputError: if `out` may not be written, or is being written by another process; nothing
+            is changed.
     """
     check(source.folder, out, overwrite)
     out = out.resolve()
     fresh, old = (out.with_name(f".{out.name}.{what}.tmp") for what in ("export", "old"))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir()
-        yield fresh
-        about = {"export": _KIND, "format": format.name}
-        about |= {"name": source.made.name, "digest": source.made.digest()}
-        manifest.write_atomically(fresh / MARKER, json.dumps(about, indent=1) + "\n")
-        shutil.rmtree(old, ignore_errors=True)
-        if out.exists():
-            out.rename(old)
-        fresh.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    with locks.held(out.with_name(f".{out.name}{locks.NAME}"), f"--out {out}"):
+        check(source.folder, out, overwrite)  # from here on nobody else changes it
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            yield fresh
+            about = {"export": _KIND, "format": format.name}
+            about |= {"name": source.made.name, "digest": source.made.digest()}
+            manifest.write_atomically(fresh / MARKER, json.dumps(about, indent=1) + "\n")
+            shutil.rmtree(old, ignore_errors=True)
+            if out.exists():
+                out.rename(old)
+            fresh.rename(out)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def check(folder: Path, out: Path, overwrite: bool) -> None:

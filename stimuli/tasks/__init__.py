@@ -259,7 +259,12 @@ def recipe_from_dict(data: Mapping[str, Any]) -> Recipe:
     if not isinstance(given, Mapping) or set(given) != set(names):
         raise InputError(f"recipe options must be exactly {', '.join(sorted(names))}")
     values = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
-    return make_recipe(str(data["task"]), data["seed"], cls(**values))
+    try:
+        return make_recipe(str(data["task"]), data["seed"], cls(**values))
+    except InputError:
+        raise
+    except Exception as error:  # options check values of their types; others raise what they raise
+        raise InputError(f"recipe options are not what {data['task']!r} takes: {error}") from error
 
 
 def at_hand(recipe: Recipe, places: Mapping[str, str]) -> Recipe:

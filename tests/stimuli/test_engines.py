@@ -1,6 +1,7 @@
 """Engines: whoever makes the shards, the bytes are the same; what goes wrong is one line."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -201,6 +202,21 @@ def test_workers_must_see_the_folder(tmp_path):
         with pytest.raises(InputError, match="would not be the same; give all workers the same"):
             engine._make_afar(other, RECIPE, out, shard, None)
     assert not list(out.rglob("*.h5"))
+
+
+def test_a_worker_that_outlives_its_run_writes_nothing(tmp_path):
+    """A shard that ends after its folder was given to another recipe, or finished, is dropped."""
+    shard = engine.plan(RECIPE)[-1]
+    (tmp_path / "hdf5" / "discrimination-p32").mkdir(parents=True)
+    (tmp_path / engine.PARTIAL).mkdir()
+    for claimed in (None, {**RECIPE.as_dict(), "seed": 4}):
+        if claimed:
+            (tmp_path / engine.CLAIM).write_text(json.dumps({"recipe": claimed}))
+        with pytest.raises(InputError, match="not being made to the recipe of this run any more"):
+            engine.make_shard(RECIPE, tmp_path, shard, None)
+    assert not list(tmp_path.rglob("*.h5"))
+    (tmp_path / engine.CLAIM).write_text(json.dumps({"recipe": RECIPE.as_dict()}))
+    assert engine.make_shard(RECIPE, tmp_path, shard, None)[1].rows == 96
 
 
 def test_a_shard_must_arrive_here(tmp_path):
