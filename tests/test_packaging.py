@@ -48,6 +48,7 @@ def test_oldest_versions_are_the_lower_bounds():
     assert set(bounds) - set(pins) == {
         "torch",
         "datasets",
+        "pyyaml",
         "lightning-fabric",
     }  # not needed to make a dataset
     for name, pin in pins.items():

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from samediff_stimuli import DamagedError, InputError, tasks
-from samediff_stimuli.cards import exporting, folder, validated
+from samediff_stimuli.cards import folder, validated
+from samediff_stimuli.cards.exports import folder as exported
 from samediff_stimuli.cards.factor_listing import list_archive, list_table
 from samediff_stimuli.cli import main
 from samediff_stimuli.engine import PARTIAL, Shard, finished
@@ -324,9 +325,9 @@ class _Notes:
         text = json.dumps(data)
         for name in ("recipe.json", "train-00000-of-00001.json"):
             (self._place / PARTIAL / name).write_text(text)
-        (self._place / exporting.MARKER).write_text(text)
+        (self._place / exported.MARKER).write_text(text)
         finished(self._place, Shard(split="train", number=0, count=1, start=0, rows=4))
-        exporting.is_export(self._place)
+        exported.is_export(self._place)
         for overwrite in (False, True):
             with contextlib.suppress(*BORNE):
                 recipe = tasks.make_recipe("rmts", 0)

@@ -19,7 +19,7 @@ import rich.progress  # noqa: F401
 
 from samediff_stimuli import InputError, rng
 from samediff_stimuli.cards import benchmark, coco, dataset, importing_factors  # noqa: F401
-from samediff_stimuli.cards.exporting import is_export
+from samediff_stimuli.cards.exports.folder import is_export
 from samediff_stimuli.manifest import load
 from samediff_stimuli.shards import DamagedError
 from samediff_stimuli.verification import verify

@@ -11,7 +11,7 @@ import pytest
 
 from samediff_stimuli import AlignedOptions, InputError, engine, generate, make_recipe
 from samediff_stimuli.cards import dataset
-from samediff_stimuli.cards.exporting import export_png
+from samediff_stimuli.cards.exports.folder import export
 from samediff_stimuli.manifest import load
 from samediff_stimuli.verification import verify
 from tests.faults.kills import contents
@@ -90,7 +90,7 @@ def test_a_source_that_vanishes(whole, tmp_path):
     """A dataset that is taken away while it is exported leaves no export."""
     source = shutil.copytree(whole, tmp_path / "set")
     with pytest.raises(Exception, match=r"not a readable shard|No such file") as error:
-        export_png(
+        export(
             source, tmp_path / "out", on_rows=lambda rows: shutil.rmtree(source, ignore_errors=True)
         )
     assert type(error.value).__name__ in ("DamagedError", "FileNotFoundError")
@@ -110,7 +110,7 @@ def test_a_file_system_that_is_read_only(whole, tmp_path):
         for call in (
             lambda: generate(RECIPE, place / "new", workers=1),
             lambda: generate(make_recipe("rmts", 0, FEW), place / "set", overwrite=True),
-            lambda: export_png(place / "set", place / "out"),
+            lambda: export(place / "set", place / "out"),
         ):
             with pytest.raises(InputError, match="cannot be written"):
                 call()

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from samediff_stimuli import AlignedOptions, InputError, generate, locks, make_recipe
-from samediff_stimuli.cards.exporting import export_png
+from samediff_stimuli.cards.exports.folder import export
 from samediff_stimuli.manifest import load
 
 FEW = AlignedOptions(train=8, validation=0, test=0, ood=0)
@@ -201,10 +201,10 @@ def test_exports_are_locked(whole, tmp_path):
 
     def second(rows):
         with pytest.raises(InputError, match="is being written by process"):
-            export_png(whole, tmp_path / "out")
+            export(whole, tmp_path / "out")
         seen.append(rows)
 
-    export_png(whole, tmp_path / "out", on_rows=second)
+    export(whole, tmp_path / "out", on_rows=second)
     assert seen
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
