@@ -32,7 +32,6 @@ LOADS = {
     "prepare": "load_dataset(repo, name, split='train')",
     "from_hub": "from_hub(repo, name, 'train').batch(range(128))",
     "stream hdf5": FIRST.format("'hdf5', data_files=files"),
-    "prepare hdf5": "load_dataset('hdf5', data_files=files, split='train')",
 }
 TIMED = """
 import sys, time
@@ -90,7 +89,7 @@ def measure(task: str, folder: Path, url: str) -> list[list[str]]:
     name, (hdf5, parquet) = made.name, sizes(made)
     publish(folder / task, url, folder / "home")
     stream, plain = seconds("stream", url, name), seconds("stream hdf5", url, name, 1)
-    prepare, slow = seconds("prepare", url, name), seconds("prepare hdf5", url, name, 1)
+    prepare = seconds("prepare", url, name)
     fetched = seconds("from_hub", url, name)
     return [
         [
@@ -102,8 +101,8 @@ def measure(task: str, folder: Path, url: str) -> list[list[str]]:
         [
             f"{name}: load_dataset prepares {ROWS:,} images (bound 2 s)",
             told(prepare),
-            f"{told(slow)}: its HDF5 files",
-            f"{slow[0] / prepare[0]:.1f}",
+            "",
+            "",
         ],
         [
             f"{name}: from_hub, fetched, hashed, to the first batch of 128",
