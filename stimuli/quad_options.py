@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from samediff_stimuli import aligned_options, objects, palette, silhouettes
@@ -150,10 +150,12 @@ PAIR_ID = Column(
     about="matched group: its six rows differ in pixels of the edited object only",
 )
 
-CASES: dict[str, QuadOptions] = {
-    "p32": QuadOptions(),
-    "p16": QuadOptions(patch_size=16),
-    "p14-i336": QuadOptions(patch_size=14, image_size=336),
-    "p32-c32": QuadOptions(combinations=32),
-    "rmts-p32": QuadOptions(base="rmts"),
+CASES: dict[str, QuadOptions] = {"p32": QuadOptions()} | {
+    name: replace(options, train=1536, validation=1536, test=1536, ood=1536)
+    for name, options in {
+        "p16": QuadOptions(patch_size=16),
+        "p14-i336": QuadOptions(patch_size=14, image_size=336),
+        "p32-c32": QuadOptions(combinations=32),
+        "rmts-p32": QuadOptions(base="rmts"),
+    }.items()
 }

@@ -27,10 +27,9 @@ DEPARTURES = (
 _ROWS = f"""Row {GROUP} g + v of a split is variant v of group g. In its base, the row `same`, the
 edited pair shows one object twice; every other row differs from it in the edited object alone:"""
 
-_COUNTERFACTUALS = f"""Any two rows of a group are a minimal pair; `changed_box` and
-`changed_tokens` say
-where a row differs from its base, to the pixel. Each object of a pair is `edited` in half the
-groups.
+_COUNTERFACTUALS = f"""Any two rows of a group are a minimal pair. `changed_box` and
+`changed_tokens` say where a row differs from its base, to the pixel. Each object of a pair is
+`edited` in half the groups.
 
 ```python
 import torch

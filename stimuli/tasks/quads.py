@@ -30,9 +30,8 @@ from samediff_stimuli.tasks import Split, Task, discrimination, rmts
 
 _CELLS = 8  # edited object x edited pair x relation of the other pair
 _SHARD_ROWS = 256 * GROUP
-_OBJECT = np.array(
-    [0, 1, 2, 3, 0, 0]
-)  # column of the quad that the edited object shows, by variant
+# What the edited object shows, by variant: a column of its quad.
+_OBJECT = np.array([0, 1, 2, 3, 0, 0])
 _RELATION = np.array([objects.SAME, objects.SHAPE, objects.COLOR, objects.BOTH])
 _DISPLAY, _SAMPLE = 0, 1
 
