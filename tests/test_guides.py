@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from samediff_stimuli.cli import main
 from samediff_stimuli.models.torchvision_shim import ensure_torchvision
+from tests import hub
 
 GUIDES = sorted((Path(__file__).resolve().parents[1] / "cards" / "guides").glob("*.md"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
@@ -54,6 +55,13 @@ def test_guide_runs(guide, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
+    with hub.running() as running:
+        hub.use(monkeypatch, running.url, tmp_path / "home")
+        run_guide(guide)
+
+
+def run_guide(guide):
+    """Run the blocks of a guide."""
     namespace = {"__name__": "__main__"}
     text = guide.read_text()
     for block in BLOCK.finditer(text):

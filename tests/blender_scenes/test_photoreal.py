@@ -381,7 +381,7 @@ def test_a_real_set_is_generated_and_verified(tmp_path):
     checked = subprocess.run(
         [*base, "verify", str(tmp_path / "set")], capture_output=True, text=True, check=True
     )
-    assert "made anew: no problems" in checked.stdout
+    assert "made anew, the card checked: no problems" in checked.stdout
     assert " 0 made anew" not in checked.stdout
     images = np.concatenate([_images(tmp_path / "set", split) for split in ("test", "ood")])
     assert len({image.tobytes() for image in images}) == 128

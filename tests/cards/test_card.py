@@ -11,7 +11,9 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard
 
 from samediff_stimuli import AlignedOptions, cli, make_recipe, tasks
+from samediff_stimuli.cards import validated
 from samediff_stimuli.cards.card import card, command, size_category
+from samediff_stimuli.cards.citations import CITATIONS
 from samediff_stimuli.cards.parquet import features_of, png_bytes
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import load
@@ -90,6 +92,30 @@ def test_card_is_well_formed(made, task):
         assert phrase in text
     for column in tasks.get(task).columns(make_recipe(task, 0)):
         assert f"| `{column.name}` |" in text
+
+
+HEADINGS = [
+    *("Load it", "Make it again, to the byte", "Splits", "Balance", "Columns", "Uses"),
+    *("Limits and known shortcuts", "Validation", "Files and digests", "Licence", "Citation"),
+]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_card_is_complete(made, task):
+    """Every subject has its heading, in one order, and the set's own text."""
+    manifest, text = load(made[task]), (made[task] / "README.md").read_text()
+    places = [text.index(f"\n## {heading}\n") for heading in HEADINGS]
+    assert places == sorted(places)
+    assert validated.NOT_VALIDATED in text  # none of these was
+    held = {s.name: s.held_out for s in tasks.get(task).splits(manifest.recipe)}
+    for name, out in held.items() if any(held.values()) else ():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"| {'yes' if out else 'no'} |" in row
+    for phrase in (CITATIONS[tasks.get(task).source], "@software{samediff_stimuli", "`mit`"):
+        assert phrase in text
+    name = f'"{manifest.name}"'
+    for call in ("load_dataset(", "StimulusDataset(", f'from_hub("REPO", {name}', '"hdf5", data_'):
+        assert call in text
 
 
 def test_card_is_made_from_the_manifest_alone(made):

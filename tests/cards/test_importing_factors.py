@@ -217,7 +217,7 @@ def test_the_card(partial):
     head = yaml.safe_load(text.split("---\n")[1])
     assert head["license"] == "unknown"
     assert "synthetic" not in text
-    assert "bibtex" not in text
+    assert "@inproceedings" not in text
     archive = partial.parent / "a.npz"
     for said in (
         f"Archive `a.npz`: {archive.stat().st_size:,} bytes, SHA-256 `",

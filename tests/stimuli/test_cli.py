@@ -58,7 +58,7 @@ def test_generate_verify_preview(tmp_path):
     assert re.search(r"content digest [0-9a-f]{64}", done.stdout)
     done = run("verify", out, "--all")
     assert done.exit_code == 0
-    assert "44 images decoded, 44 made anew: no problems" in done.stdout
+    assert "44 images decoded, 44 made anew, the card checked: no problems" in done.stdout
     done = run("preview", out)
     assert done.exit_code == 0
     with Image.open(done.stdout.strip()) as picture:
@@ -70,7 +70,7 @@ def test_dry_run_writes_nothing(tmp_path):
     out = tmp_path / "set"
     done = run("generate", "--task", "rmts", "--seed", 0, "--out", out, "--dry-run")
     assert done.exit_code == 0
-    assert re.search(r"38,400 images in 51 files, about [\d.]+ MB", done.stdout)
+    assert re.search(r"38,400 images in 52 files, about [\d.]+ MB", done.stdout)
     assert re.search(r"about \d+ s with \d+ workers", done.stdout)
     assert list(tmp_path.iterdir()) == []
 
