@@ -81,14 +81,15 @@ def trials(groups: Sequence[Group], participant: int, name: Sequence[str | int])
 
     Args:
         groups: from `choose`, of one size.
-        participant: from 1; the next one meets the stimuli of a group in other blocks.
+        participant: from 1; the next but one meets the stimuli of a group in other blocks, so that
+            this is not bound to keys that every second one has exchanged.
         name: of the stream of random bits.
     """
     found: list[Trial] = []
-    size = len(groups[0].rows)
+    size, turn = len(groups[0].rows), (participant - 1) // 2
     for block in range(size):
         shown = [
-            (group.split, group.rows[(place + block + participant) % size])
+            (group.split, group.rows[(place + block + turn) % size])
             for place, group in enumerate(groups)
         ]
         for split, row in _shuffled(shown, [*name, participant, block]):

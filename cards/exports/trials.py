@@ -333,6 +333,12 @@ def _question(source: Source, options: Trials) -> Column:
         raise InputError(
             f"question {name!r} has {len(column.names)} answers; legal: 2 to 9, a key for each"
         )
+    keys = options.key_different, options.key_same
+    if set(column.names) != _SAMEDIFF and keys != (Trials.key_different, Trials.key_same):
+        raise InputError(
+            f"key_different and key_same are for these two answers; {name!r} has "
+            f"{', '.join(column.names)}, whose keys are 1 to {len(column.names)}; leave them out"
+        )
     return column
 
 

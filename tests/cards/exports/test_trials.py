@@ -32,9 +32,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(folder):
-    """Two participants' lists of 24 trials; tests must not change them."""
+    """Three participants' lists of 24 trials; tests must not change them."""
     out = folder.with_name("trials")
-    export(folder, out, Trials(trials=24, participants=2, order_seed=3))
+    export(folder, out, Trials(trials=24, participants=3, order_seed=3))
     return out
 
 
@@ -57,7 +57,7 @@ def test_images_are_the_stimuli(folder, exported):
     """Each trial's file has the row's pixels, and a name that does not tell the label."""
     reader = source_of(folder).reader("test")
     rows = rows_of(exported)
-    assert len(rows) == 48
+    assert len(rows) == 72
     for row in rows:
         name, split, number = row["stimulus_id"].split("/")
         assert (name, split) == ("discrimination-p32", "test")
@@ -134,7 +134,7 @@ def test_answers_have_the_columns_of_models(exported):
 
 def test_blocks_are_balanced(exported):
     """A block has as many of each answer, no two of a matched group, and each kind alike."""
-    for person in ("1", "2"):
+    for person in ("1", "2", "3"):
         own = [row for row in rows_of(exported) if row["participant"] == person]
         assert [row["trial"] for row in own] == [str(n) for n in range(1, 25)]
         for block in ("1", "2"):
@@ -152,14 +152,16 @@ def test_blocks_are_balanced(exported):
 
 def test_participants_are_counterbalanced(exported):
     """All see the same stimuli, in other orders and blocks, every second one with other keys."""
-    one, two = ([r for r in rows_of(exported) if r["participant"] == p] for p in ("1", "2"))
-    assert {row["image"] for row in one} == {row["image"] for row in two}
-    assert [row["image"] for row in one] != [row["image"] for row in two]
-    blocks = [{row["image"]: row["block"] for row in own} for own in (one, two)]
-    assert all(blocks[0][image] != blocks[1][image] for image in blocks[0])
-    assert {(row["key_different"], row["key_same"]) for row in one} == {("f", "j")}
+    one, two, three = ([r for r in rows_of(exported) if r["participant"] == p] for p in "123")
+    orders = [[row["image"] for row in own] for own in (one, two, three)]
+    assert len({frozenset(order) for order in orders}) == 1
+    assert len({tuple(order) for order in orders}) == 3
+    blocks = [{row["image"]: row["block"] for row in own} for own in (one, two, three)]
+    assert blocks[0] == blocks[1]  # so that blocks are not bound to keys
+    assert all(blocks[0][image] != blocks[2][image] for image in blocks[0])
+    assert {(row["key_different"], row["key_same"]) for row in one + three} == {("f", "j")}
     assert {(row["key_different"], row["key_same"]) for row in two} == {("j", "f")}
-    for row in one + two:
+    for row in one + two + three:
         assert row["answer_key"] == row[f"key_{row['answer']}"]
 
 
@@ -181,7 +183,7 @@ def test_order_is_frozen():
     chosen = trial_order.choose(groups, 4, ("trials", "digest", 0, "choice"))
     assert Counter(group.kind for group in chosen) == {(0,): 2, (1,): 2}
     order = trial_order.trials(chosen, 1, ("trials", "digest", 0, "order"))
-    assert [trial.row for trial in order] == [6, 13, 8, 11, 12, 7, 10, 9]
+    assert [trial.row for trial in order] == [7, 12, 9, 10, 13, 6, 11, 8]
     assert trial_order.alternated([5, 6, 7, 8], ["a", "a", "b", "b"]) == (5, 7, 6, 8)
 
 
@@ -207,6 +209,8 @@ def test_eight_answers_have_eight_keys(eight, tmp_path):
     for row in rows_of(tmp_path / "shape"):
         assert row["answer"] == row["same_shape"] == ("different", "same")[row["label"][2] == "1"]
         assert row["answer_key"] == {"different": "f", "same": "k"}[row["answer"]]
+    with pytest.raises(InputError, match="whose keys are 1 to 8; leave them out"):
+        export(eight, tmp_path / "bad", Trials(key_same="k"))
     with pytest.raises(InputError, match=r"question 'shape' is no class .* legal: label, same_col"):
         export(eight, tmp_path / "bad", Trials(question="shape"))
 
