@@ -136,7 +136,7 @@ def test_only_this_machine_by_its_own_name(port):
         *("/image/0/%2e%2e", "/image/0/0/", "/image/0/%D9%A3", "/mask/0/99999999"),
         *("/rows?start=-1", "/rows?split=train", "/rows?class=1", "/rows?class=99.1"),
         *(
-            "http://[/",
+            "x://[/",
             "/rows?class=1.2.3",
             "/rows?path=/etc",
             "/rows?start=1.5",
