@@ -41,7 +41,8 @@ function selected() {
     const field = $(`class-${column.number}`);
     if (field.value === "") continue;
     const typed = column.classes.length > FEW;
-    classes[column.number] = typed ? column.classes.indexOf(field.value) : Number(field.value);
+    const number = typed ? column.classes.indexOf(field.value) : Number(field.value);
+    classes[column.number] = number < 0 ? column.classes.length : number; // no class has that name
   }
   return { split: $("split").value === "" ? null : Number($("split").value), classes, group: null };
 }

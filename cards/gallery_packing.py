@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 from samediff_stimuli import tasks
 from samediff_stimuli.cards.gallery import Chosen
+from samediff_stimuli.engine import available_workers
 from samediff_stimuli.image_files import as_picture
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.reading import SplitReader
@@ -145,11 +147,20 @@ def thumbs_for(stimuli: Stimuli, budget: int = _BUDGET) -> Thumbs:
 def sheets(
     stimuli: Stimuli, thumbs: Thumbs, on_rows: Callable[[int], None] = lambda rows: None
 ) -> Iterator[bytes]:
-    """Each sheet of thumbnails in turn, as a WebP file; lossless where images are grey."""
-    for first in range(0, len(stimuli), thumbs.each):
-        places = np.arange(first, min(first + thumbs.each, len(stimuli)))
-        yield _sheet(stimuli, places, thumbs)
-        on_rows(len(places))
+    """Each sheet of thumbnails in turn, as a WebP file; lossless where images are grey.
+
+    Threads make several at a time: the encoder runs outside the interpreter's lock.
+    """
+    starts = range(0, len(stimuli), thumbs.each)
+    parts = [np.arange(first, min(first + thumbs.each, len(stimuli))) for first in starts]
+    pool = ThreadPoolExecutor(available_workers())
+    try:
+        made = pool.map(lambda places: _sheet(stimuli, places, thumbs), parts)
+        for places, sheet in zip(parts, made, strict=True):
+            yield sheet
+            on_rows(len(places))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
 
 
 def _sheet(stimuli: Stimuli, places: NDArray[np.int64], thumbs: Thumbs) -> bytes:

@@ -56,11 +56,10 @@ def write_gallery(
         How many stimuli it shows.
 
     Raises:
-        InputError: if the limit is out of range, or `out` is a folder; nothing is written.
+        InputError: if the limit is out of range, or `out` cannot be a page; nothing is written.
         DamagedError: if the dataset is damaged.
     """
-    if out.is_dir() or not out.name:
-        raise InputError(f"--out {out} is a folder; give a file name for the page")
+    _check(out)
     stimuli = Stimuli(folder, made, gallery.choose(made, limit))
     thumbs = thumbs_for(stimuli)
     about = gallery.about(folder, made)
@@ -77,6 +76,16 @@ def write_gallery(
     masks = {"masks": pack_masks(stimuli, thumbs, on_rows)} if about["masks"] else {}
     _write(out, page(about, {"columns": columns}, {**pictures, **masks}))
     return len(stimuli)
+
+
+def _check(out: Path) -> None:
+    """Refuse what cannot be a page's file, before any work; no dataset's file ends in .html."""
+    if out.is_dir() or not out.name:
+        raise InputError(f"--out {out} is a folder; give a file name for the page")
+    if out.suffix not in (".html", ".htm"):
+        raise InputError(f"--out {out} is no name of a page; legal: one that ends in .html")
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out} cannot be written: there is no folder {out.parent}")
 
 
 def _write(out: Path, text: str) -> None:

@@ -11,6 +11,7 @@ import errno
 import json
 import math
 import re
+import sys
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -195,6 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "samediff-stimuli", ""
+    wbufsize = -1  # head and body go out together,
+    disable_nagle_algorithm = True  # and at once: else browsers wait 40 ms for each image
     timeout = 60  # seconds for a request, and between two of a connection
     server: _Server
 
@@ -204,8 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
         if len(self.headers.get_all("Host", [])) != 1 or self.headers["Host"].lower() not in names:
             self._say(HTTPStatus.FORBIDDEN, "text/plain", b"not by this name\n")
             return
-        address = urlsplit(self.path)
         try:
+            address = urlsplit(self.path)
             kind, body = self._found(address.path, address.query)
         except (_NotThere, ValueError) as error:
             self._say(HTTPStatus.NOT_FOUND, "text/plain", f"not found: {error}\n".encode())
@@ -261,8 +264,6 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Browsers hang up as they please: that is no error of ours."""
-        import sys
-
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 

@@ -1,7 +1,8 @@
-"""Size and speed of a gallery of 20,000 stimuli: `python -m tests.benchmarks.gallery`.
+"""How large a gallery of 20,000 stimuli is, and how soon it shows itself.
 
-It needs Chromium and its driver, as the tests marked `browser` do. The seconds until the first
-cards are painted are the browser's own, from the start of the navigation; medians of some rounds.
+`python -m tests.benchmarks.gallery` needs Chromium and its driver, as the tests marked `browser`
+do. The seconds until the first cards are painted are the browser's own, from the start of the
+navigation; medians of some rounds.
 """
 
 from __future__ import annotations

@@ -251,6 +251,8 @@ def test_command_writes_a_page_or_says_why_not(made, tmp_path):
         (["--html", "--limit", "0"], "limit 0 is out of range; legal: 1 .. 20000"),
         (["--limit", "5"], "--limit 5 is of a gallery; give --html as well"),
         (["--html", "--out", str(tmp_path)], "is a folder; give a file name"),
+        (["--html", "--out", str(tmp_path / "manifest.json")], "legal: one that ends in .html"),
+        (["--html", "--out", str(tmp_path / "no" / "a.html")], "there is no folder"),
     ):
         done = run.invoke(main, ["preview", str(made["rmts"]), "--out", str(out), *words])
         assert done.exit_code == 2, words
