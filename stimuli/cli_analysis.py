@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from samediff_stimuli import cli_report
-from samediff_stimuli.recipe import InputError
 
 if TYPE_CHECKING:
     from samediff_stimuli.models.attention_report import AttentionReport
@@ -82,7 +81,7 @@ def attention_command(
     from samediff_stimuli.models.train_config import pick_device
     from samediff_stimuli.models.vits import vit_of
 
-    check_out(out)
+    cli_report.check_out(out)
     attention_plot.check()
     where = pick_device(device)
     dataset = StimulusDataset(folder, split)
@@ -107,20 +106,6 @@ def attention_command(
         f"{out}: attention.json, attention.csv, attention_heads.png, attention_layers.png",
         err=True,
     )
-
-
-def check_out(out: Path) -> None:
-    """Refuse a folder that is not for results.
-
-    Raises:
-        InputError: a file, or a dataset folder.
-    """
-    from samediff_stimuli.manifest import NAME
-
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder")
-    if (out / NAME).exists():
-        raise InputError(f"--out {out} is a dataset; give another folder")
 
 
 def _write(out: Path, report: AttentionReport) -> None:

@@ -72,7 +72,7 @@ def evaluate_command(
     from samediff_stimuli.models.evaluation import choose, evaluate
 
     if out is not None:
-        _check_out(out)
+        cli_report.check_out(out)
     timm = what.startswith("timm:")
     choose(folders, splits or None, skip=[(load(folders[0]).digest(), "train")] if timm else ())
     with contextlib.ExitStack() as stack:
@@ -104,20 +104,6 @@ def evaluate_command(
     if out is not None:
         _write(out, found, report)
         click.echo(f"{out}: evaluation.json, evaluation.md, trials.csv", err=True)
-
-
-def _check_out(out: Path) -> None:
-    """Refuse a folder that is not for an evaluation.
-
-    Raises:
-        InputError: a file, or a dataset folder.
-    """
-    from samediff_stimuli.manifest import NAME
-
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder")
-    if (out / NAME).exists():
-        raise InputError(f"--out {out} is a dataset; give another folder")
 
 
 def _write(out: Path, found: NamedAnswerer, report: Report) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from samediff_stimuli.loaders import intervention_batch
+from samediff_stimuli.models.backbones import from_timm
 from samediff_stimuli.models.torchvision_shim import ensure_torchvision
 from samediff_stimuli.recipe import InputError
 
@@ -77,6 +78,25 @@ def small_vit():
 def prepare(images):
     """Images from -1 to 1."""
     return images.float() / 127.5 - 1
+
+
+def test_a_hook_on_timm_changes_the_named_tokens_and_what_follows():
+    """A forward hook with `swapped` on a timm block is that exchange by hand."""
+    vit = from_timm("timm:vit_tiny_patch16_224").eval()
+    pairs = batch(vit.n_prefix_tokens)
+    with torch.no_grad():
+        source, base = (  # what blocks 0 .. 9 give
+            [tokens for _, tokens in vit.walk(images)][10] for images in (pairs.source, pairs.base)
+        )
+        states = by_hand(base, source, vit.n_prefix_tokens)
+        for block in vit.body.blocks[10:]:
+            states = block(states)
+        expected = vit.head(vit.body.forward_head(vit.body.norm(states), pre_logits=True))
+        block = vit.body.blocks[9]
+        with block.register_forward_hook(lambda m, g, x: pairs.swapped(x, source)):
+            found = vit(pairs.base)
+        assert torch.allclose(found, expected, atol=1e-6)
+        assert not torch.allclose(found, vit(pairs.base), atol=1e-6)
 
 
 @pytest.mark.slow
