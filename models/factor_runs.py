@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from samediff_stimuli import tasks
+from samediff_stimuli import locks, tasks
 from samediff_stimuli.loaders import FactorDataset
 from samediff_stimuli.manifest import load, write_atomically
 from samediff_stimuli.models import factor_report
@@ -46,7 +46,7 @@ def train_partitions(
         Partition -> what was measured on its test split.
 
     Raises:
-        InputError: no factor set, or no such partition.
+        InputError: no factor set, no such partition, or another process that writes to `out`.
     """
     folder, out = Path(folder), Path(out)
     manifest = load(folder)
@@ -55,28 +55,29 @@ def train_partitions(
         if name not in pairs:
             raise InputError(f"unknown variant {name!r}; {folder} has {', '.join(pairs)}")
     chosen, found = tuple(dict.fromkeys(variants)) or tuple(pairs), {}
-    for name in chosen:
-        result = out / name / RESULT
-        known = None if overwrite else _finished(result, manifest.digest(), config)
-        if known is None:
-            train, test = (FactorDataset(folder, split) for split in pairs[name])
-            tell(f"{name}: {len(train):,} images to train on, {len(test):,} to test on")
-            digest = manifest.digest()
-            run = train_factors(train, {"test": test}, out / name, config, tell, digest=digest)
-            known = run.evaluations["test"]
-        found[name] = known
-    report = {
-        "dataset": manifest.name,
-        "folder": str(folder),
-        "variants": list(variants),
-        "digest": manifest.digest(),
-        "config": dataclasses.asdict(config),
-        "results": {name: each.as_dict() for name, each in found.items()},
-    }
-    write_atomically(out / "result.md", page(report))
-    factor_report.plot(found, out / "result.png", title=manifest.name)
-    write_atomically(out / RESULT, json.dumps(report, indent=1) + "\n")
-    return found
+    with locks.held(out / locks.NAME, f"--out {out}"):
+        for name in chosen:
+            result = out / name / RESULT
+            known = None if overwrite else _finished(result, manifest.digest(), config)
+            if known is None:
+                train, test = (FactorDataset(folder, split) for split in pairs[name])
+                tell(f"{name}: {len(train):,} images to train on, {len(test):,} to test on")
+                digest = manifest.digest()
+                run = train_factors(train, {"test": test}, out / name, config, tell, digest=digest)
+                known = run.evaluations["test"]
+            found[name] = known
+        report = {
+            "dataset": manifest.name,
+            "folder": str(folder),
+            "variants": list(variants),
+            "digest": manifest.digest(),
+            "config": dataclasses.asdict(config),
+            "results": {name: each.as_dict() for name, each in found.items()},
+        }
+        write_atomically(out / "result.md", page(report))
+        factor_report.plot(found, out / "result.png", title=manifest.name)
+        write_atomically(out / RESULT, json.dumps(report, indent=1) + "\n")
+        return found
 
 
 def _pairs(splits: Sequence[tasks.Split]) -> dict[str, tuple[str, str]]:

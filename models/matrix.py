@@ -17,7 +17,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import nn
 
-from samediff_stimuli import tasks
+from samediff_stimuli import locks, tasks
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import Manifest, load, write_atomically
@@ -82,7 +82,8 @@ def matrix(
         tell: given lines of progress.
 
     Raises:
-        InputError: naming the folder or argument that will not do; nothing is written then.
+        InputError: naming the folder or argument that will not do, or another process that writes
+            to `out`; nothing is written then.
     """
     out = Path(out)
     for name, value in (("images", images), ("test_images", test_images), ("seeds", seeds)):
@@ -98,18 +99,19 @@ def matrix(
         if n < config.batch_size:
             raise InputError(f"batch_size {config.batch_size} exceeds the {n} images of {source}")
     _check_out(out, plan)
-    (out / _MODELS).mkdir(parents=True, exist_ok=True)
-    cells: list[Cell] = []
-    fresh = 0
-    for source in trained:
-        rows = [_Row(out, source, plan.seeded(config.seed + i), fabric) for i in range(seeds)]
-        fresh += sum(row.train(tell) for row in rows)
-        for test in sources:
-            for split in test.tests:
-                cells += _cells(source, test, split, [row.test(test, split) for row in rows])
-    result = MatrixResult(cells=tuple(cells), models_trained=fresh)
-    _write(out, result, sources, plan, seeds)
-    return result
+    with locks.held(out / locks.NAME, f"--out {out}"):
+        (out / _MODELS).mkdir(parents=True, exist_ok=True)
+        cells: list[Cell] = []
+        fresh = 0
+        for source in trained:
+            rows = [_Row(out, source, plan.seeded(config.seed + i), fabric) for i in range(seeds)]
+            fresh += sum(row.train(tell) for row in rows)
+            for test in sources:
+                for split in test.tests:
+                    cells += _cells(source, test, split, [row.test(test, split) for row in rows])
+        result = MatrixResult(cells=tuple(cells), models_trained=fresh)
+        _write(out, result, sources, plan, seeds)
+        return result
 
 
 @dataclass(frozen=True, kw_only=True)

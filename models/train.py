@@ -7,6 +7,7 @@ those of a run that was not interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -19,7 +20,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from samediff_stimuli import tasks
+from samediff_stimuli import locks, tasks
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import Manifest, load, write_atomically
@@ -71,8 +72,8 @@ def train(
 
     Raises:
         InputError: no dataset, no train or validation split, no such device, a model or loss that
-            does not suit it, another run or a dataset in `out`, or a learning rate that makes the
-            loss infinite.
+            does not suit it, another run or a dataset in `out`, another process that writes there,
+            or a learning rate that makes the loss infinite.
     """
     folder, out = Path(folder), Path(out)
     manifest = load(folder)
@@ -85,38 +86,40 @@ def train(
     objective = _objective(model, manifest, config)
     alone = fabric.is_global_zero
     writer = curves.tensorboard(out / "tensorboard") if tensorboard and alone else None
-    out.mkdir(parents=True, exist_ok=True)
-    for name in ("state.pt", "result.json") if overwrite else ():
-        (out / name).unlink(missing_ok=True)
-    best, best_epoch, lines = -1.0, -1, list[Line]()
-    plain, state = dataclasses.asdict(config), out / "state.pt"
-    shown = _shown(sets["train"], config)
-    epochs = fit(objective, shown, sets["validation"], config, fabric, state, on_images)
-    for line, fresh in epochs:
-        lines.append(line)
-        better = line["validation"] > best
-        if better:
-            best, best_epoch = line["validation"], len(lines) - 1
-        if not (fresh and alone):
-            continue
-        if better:
-            checkpoints.save(out / "checkpoint.pt", model.state_dict(), what, plain, manifest)
-        write_atomically(out / "log.jsonl", "".join(json.dumps(each) + "\n" for each in lines))
-        tell(progress_line(line, config))
-        if writer is not None:
-            curves.add(writer, line)
-    fabric.barrier()
-    model.load_state_dict(checkpoints.read(out / "checkpoint.pt")["weights"])
-    began = time.perf_counter()
-    reached = {name: accuracy(model, rows, fabric) for name, rows in sets.items()}
-    seconds = sum(line["seconds"] for line in lines) + time.perf_counter() - began
-    result = TrainResult(accuracy=reached, best_epoch=best_epoch, seconds=seconds)
-    if alone:
-        curves.plot(lines, out / "curves.png", f"{manifest.name}: {what.kind}")
-        about = {"config": plain, "architecture": dataclasses.asdict(what)}
-        _report(out, manifest, about | dataclasses.asdict(result), fabric)
-        state.unlink(missing_ok=True)
-    return result
+    lock = locks.held(out / locks.NAME, f"--out {out}") if alone else contextlib.nullcontext()
+    with lock:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ("state.pt", "result.json") if overwrite else ():
+            (out / name).unlink(missing_ok=True)
+        best, best_epoch, lines = -1.0, -1, list[Line]()
+        plain, state = dataclasses.asdict(config), out / "state.pt"
+        shown = _shown(sets["train"], config)
+        epochs = fit(objective, shown, sets["validation"], config, fabric, state, on_images)
+        for line, fresh in epochs:
+            lines.append(line)
+            better = line["validation"] > best
+            if better:
+                best, best_epoch = line["validation"], len(lines) - 1
+            if not (fresh and alone):
+                continue
+            if better:
+                checkpoints.save(out / "checkpoint.pt", model.state_dict(), what, plain, manifest)
+            write_atomically(out / "log.jsonl", "".join(json.dumps(each) + "\n" for each in lines))
+            tell(progress_line(line, config))
+            if writer is not None:
+                curves.add(writer, line)
+        fabric.barrier()
+        model.load_state_dict(checkpoints.read(out / "checkpoint.pt")["weights"])
+        began = time.perf_counter()
+        reached = {name: accuracy(model, rows, fabric) for name, rows in sets.items()}
+        seconds = sum(line["seconds"] for line in lines) + time.perf_counter() - began
+        result = TrainResult(accuracy=reached, best_epoch=best_epoch, seconds=seconds)
+        if alone:
+            curves.plot(lines, out / "curves.png", f"{manifest.name}: {what.kind}")
+            about = {"config": plain, "architecture": dataclasses.asdict(what)}
+            _report(out, manifest, about | dataclasses.asdict(result), fabric)
+            state.unlink(missing_ok=True)
+        return result
 
 
 def _objective(model: nn.Module, manifest: Manifest, config: TrainConfig) -> Objective:

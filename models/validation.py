@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samediff_stimuli import engine, tasks, verification
+from samediff_stimuli import engine, locks, tasks, verification
 from samediff_stimuli.cards import validated
 from samediff_stimuli.cards.audit import SHOWN_ONLY, Audit, audit
 from samediff_stimuli.manifest import Manifest, load, write_atomically
@@ -121,7 +121,7 @@ def validate(
 
     Raises:
         InputError: no dataset, an unknown recipe or run, one that does not suit the dataset, no
-            such device, or several processes.
+            such device, several processes, or another that validates the same.
         DamagedError: if the manifest, or a file that is trained on, is damaged.
     """
     folder = Path(folder)
@@ -131,32 +131,38 @@ def validate(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("validate runs in one process; call it without torchrun")
     store = _store(folder, manifest, out)
-    checks = _checks(folder, manifest, store, tell, progress)
-    report = _begun(folder, manifest, tell)
-    report["checks"] = {name: part for name, part in checks.items() if name != "state"}
-    names = tuple(run.name for run in chosen)
-    if checks["verify"]["problems"]:
-        tell(f"{folder} is not what its manifest says: nothing is trained, nothing in it changed")
-        return Validation(recipe=recipe, report=report, runs=names, attached=False)
-    about = recipes.get(recipe)
-    head = {"about": about.about, "source": about.source, "hours": about.hours}
-    before = report["recipes"].get(recipe, {"runs": {}})["runs"]
-    report["recipes"][recipe] = {**head, "expects": about.expects, "runs": before}
-    for run in chosen:
-        total = _images(manifest, run)
-        with progress(total, f"{recipe}: {run.name}") as on_images:
-            place = store / recipe / run.name
-            before[run.name] = validation_runs.find(folder, manifest, run, place, tell, on_images)
-    for run in chosen:
-        before[run.name]["gates"] = validation_runs.judge(run, before)
-    report = rounded(report)
-    write_atomically(store / validated.REPORT, json.dumps(report, indent=1) + "\n")
-    picture = store / validated.PICTURE
-    drawn = validation_plot.plot(report, picture)
-    if not drawn and any(each["runs"] for each in report["recipes"].values()):
-        tell("no picture: matplotlib is not installed; pip install 'samediff-stimuli[train]'")
-    validated.attach(folder, report, picture if drawn else None)
-    return Validation(recipe=recipe, report=report, runs=names, attached=True)
+    with locks.held(store / locks.NAME, f"--out {store}"):
+        checks = _checks(folder, manifest, store, tell, progress)
+        report = _begun(folder, manifest, tell)
+        report["checks"] = {name: part for name, part in checks.items() if name != "state"}
+        names = tuple(run.name for run in chosen)
+        if checks["verify"]["problems"]:
+            tell(
+                f"{folder} is not what its manifest says: nothing is trained, nothing in it changed"
+            )
+            return Validation(recipe=recipe, report=report, runs=names, attached=False)
+        about = recipes.get(recipe)
+        head = {"about": about.about, "source": about.source, "hours": about.hours}
+        before = report["recipes"].get(recipe, {"runs": {}})["runs"]
+        report["recipes"][recipe] = {**head, "expects": about.expects, "runs": before}
+        for run in chosen:
+            total = _images(manifest, run)
+            with progress(total, f"{recipe}: {run.name}") as on_images:
+                place = store / recipe / run.name
+                before[run.name] = validation_runs.find(
+                    folder, manifest, run, place, tell, on_images
+                )
+        for run in chosen:
+            before[run.name]["gates"] = validation_runs.judge(run, before)
+        report = rounded(report)
+        write_atomically(store / validated.REPORT, json.dumps(report, indent=1) + "\n")
+        picture = store / validated.PICTURE
+        drawn = validation_plot.plot(report, picture)
+        if not drawn and any(each["runs"] for each in report["recipes"].values()):
+            tell("no picture: matplotlib is not installed; pip install 'samediff-stimuli[train]'")
+        with locks.held(folder / locks.NAME, str(folder)):
+            validated.attach(folder, report, picture if drawn else None)
+        return Validation(recipe=recipe, report=report, runs=names, attached=True)
 
 
 def _store(folder: Path, manifest: Manifest, out: Path | str | None) -> Path:

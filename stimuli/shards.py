@@ -306,26 +306,27 @@ class ShardReader:
 
 
 def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """A dataset whose values are numbers that lie in this file and nowhere else.
+    """A dataset whose values lie in this file and nowhere else.
 
     Raises:
-        ValueError: if it is anything else: HDF5 also has links to other files, values that lie in
-            them, and references.
+        ValueError: if it is anything else: HDF5 also has links to other files, and values that lie
+            in them.
     """
-    link = file.get(name, getlink=True)
-    if not isinstance(link, h5py.HardLink):
-        raise ValueError(f"{name!r} is a link")
+    parts = name.strip("/").split("/")
+    for end in range(1, len(parts) + 1):
+        if not isinstance(file.get("/".join(parts[:end]), getlink=True), h5py.HardLink):
+            raise ValueError(f"{name!r} is a link")
     data = file[name]
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
         raise ValueError(f"{name!r} is no dataset of this file")
-    if data.dtype.kind not in "iuf" or data.ndim < 1:
-        raise ValueError(f"{name!r} is {data.dtype} {data.shape}, no rows of numbers")
     return data
 
 
 def _column(file: h5py.File, name: str) -> NDArray[Any]:
     """A column; it is stored as it is, so that it takes no more memory than it has bytes."""
     data = own_dataset(file, name)
+    if data.dtype.kind not in "iuf" or data.ndim < 1:
+        raise ValueError(f"column {name!r} is {data.dtype} {data.shape}, no rows of numbers")
     if data.chunks is not None or data.id.get_storage_size() != data.size * data.dtype.itemsize:
         raise ValueError(f"column {name!r} is not stored plainly and in full")
     return np.asarray(data[()])

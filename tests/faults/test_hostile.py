@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from samediff_stimuli import AlignedOptions, DamagedError, InputError, generate, make_recipe
+from samediff_stimuli.cards.factor_listing import list_archive
 from samediff_stimuli.codec import deflate
 from samediff_stimuli.indices import read_index
 from samediff_stimuli.manifest import load
@@ -228,6 +229,40 @@ def test_lists_of_rows(tmp_path, kind):
             COLUMNS[kind](file, "row", other)
     with pytest.raises(DamagedError, match=r"index\.h5 is not a readable index"):
         read_index(path, 2**40 if kind == "huge" else 4)
+
+
+@pytest.mark.parametrize("kind", ["external link", "soft link", "virtual", "huge", "inner link"])
+@pytest.mark.parametrize("where", ["images", "labels"])
+def test_imported_archives(tmp_path, kind, where):
+    """So are the arrays of an HDF5 file that is imported: it cannot bring another file along."""
+    place = secret(tmp_path / "set")
+    with h5py.File(place / "secret.h5", "a") as file:
+        file["images"] = np.zeros((4, 8, 8), np.uint8)
+        file["labels"] = np.arange(8).reshape(4, 2)
+        file.create_group("inner")["images"] = np.zeros((4, 8, 8), np.uint8)
+    shape = {"images": (4, 8, 8), "labels": (4, 2)}
+    key = {}
+    with h5py.File(place / "a.h5", "w") as file:
+        file["other"] = np.zeros(shape[where], np.uint8)
+        for name in {"images", "labels"} - {where}:
+            file[name] = np.zeros(shape[name], np.uint8)
+        if kind == "external link":
+            file[where] = h5py.ExternalLink(str(place / "secret.h5"), where)
+        elif kind == "inner link":
+            file["inner"] = h5py.ExternalLink(str(place / "secret.h5"), "/")
+            key = {f"{where}_key": f"inner/{where}"}
+        elif kind == "soft link":
+            file[where] = h5py.SoftLink("/other")
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(shape=shape[where], dtype=np.uint8)
+            layout[:] = h5py.VirtualSource(str(place / "secret.h5"), where, shape=shape[where])
+            file.create_virtual_dataset(where, layout)
+        else:
+            huge = (2**40, *shape[where][1:])
+            file.create_dataset(where, shape=huge, dtype=np.uint8, chunks=(1, *huge[1:]))
+    with pytest.raises(InputError, match=r"is a link|no dataset of this file|cut off") as error:
+        list_archive(place / "a.h5", **key)
+    assert "\n" not in str(error.value)
 
 
 def changed(folder, change):

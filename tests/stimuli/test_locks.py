@@ -213,3 +213,36 @@ def test_a_finished_set_needs_no_lock(whole):
     """Many processes may ask for one finished set at once."""
     with locks.held(whole / locks.NAME, "x"):
         assert generate(load(whole).recipe, whole).name == "rmts-p32"
+
+
+@pytest.fixture(scope="module")
+def trainable(tmp_path_factory):
+    """A small dataset that can be trained on."""
+    out = tmp_path_factory.mktemp("trainable") / "set"
+    sizes = {"image_size": 64, "patch_size": 16, "train": 32, "validation": 8, "test": 8, "ood": 0}
+    generate(make_recipe("discrimination", 0, AlignedOptions(**sizes)), out, workers=1)
+    return out
+
+
+@pytest.mark.parametrize("what", ["train", "matrix", "validate"])
+def test_runs_are_locked(trainable, tmp_path, what):
+    """Two runs in one folder: the second stops before it changes anything."""
+    from samediff_stimuli.models.matrix import matrix
+    from samediff_stimuli.models.train import TrainConfig, train
+    from samediff_stimuli.models.validation import validate
+
+    out, config = tmp_path / "run", TrainConfig(epochs=1, batch_size=8, device="cpu")
+    place = out / load(trainable).digest()[:12] if what == "validate" else out
+    begin = {
+        "train": lambda: train(trainable, out, config, print),
+        "matrix": lambda: matrix(
+            [trainable], out, config, images=32, test_images=8, seeds=1, tell=print
+        ),
+        "validate": lambda: validate(trainable, "checks", out),
+    }[what]
+    with (
+        locks.held(place / locks.NAME, "x"),
+        pytest.raises(InputError, match="is being written by process"),
+    ):
+        begin()
+    assert not out.exists()
