@@ -117,8 +117,8 @@ def path_of(what: Path) -> Path:
         return what
     if (what / MANIFEST).is_file():
         raise InputError(
-            f"{what} is a dataset; give what is to be evaluated first; legal: a {NAME} or its run "
-            f"folder, or what the command names besides"
+            f"{what} is a dataset; give what is to be evaluated first: a {NAME} or its run folder, "
+            "or what else the command's help names"
         )
     if not (what / NAME).is_file():
         raise InputError(f"{what} has no {NAME}; give the run folder of a finished train")
