@@ -18,6 +18,7 @@ SECTIONS = {  # heading -> commands, as far as there are such; others come last
     "Look": ("preview", "serve"),
     "Share": ("export", "publish"),
     "Train and test": ("train", "evaluate", "matrix"),
+    "Look inside a model": ("attention", "interchange"),
 }
 EXIT_CODES = "Exit codes: 0 fine, 1 a check failed, 2 bad usage or input."
 

@@ -50,7 +50,6 @@ def test_oldest_versions_are_the_lower_bounds():
         "datasets",
         "pyyaml",
         "lightning-fabric",
-        "pyyaml",
     }  # not needed to make a dataset
     for name, pin in pins.items():
         assert (pin + ".0").startswith(bounds[name] + "."), f"{name}: {pin} is not {bounds[name]}"
