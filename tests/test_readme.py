@@ -198,9 +198,10 @@ def test_commands_run(command, folder, monkeypatch):
         train = ["train", words[1].removesuffix("-run"), "--epochs", "1"]
         assert CliRunner().invoke(main, train).exit_code == 0
     if words[0] == "generate" and "--train" not in words:
-        has = tasks.get(words[words.index("--task") + 1]).options.names()
-        for size in {"train", "validation", "test", "ood"} & set(has):
-            words += [f"--{size}", "16" if size == "train" else "8"]
+        task = tasks.get(words[words.index("--task") + 1])
+        for size in {"train", "validation", "test", "ood"} & set(task.options.names()):
+            least = 16 if size == "train" else 8
+            words += [f"--{size}", str(-(-least // task.group) * task.group)]
     if "photoreal" in words and "--configurations" not in words:
         words += ["--configurations", "1", "--image-size", "48"]
         words += ["--out", "small"] if "--out" not in words else []
