@@ -87,7 +87,7 @@ def test_matched_groups_share_positions(case):
     labels = next(column for column in task.columns(recipe) if column.name == "label").names
     for split, table in tables.items():
         places = table["box"].astype(np.int64) @ [1, 1 << 16, 1 << 32, 0]
-        if "edited" in table:  # the edited object is moved in one row: the others are in none
+        if "changed_box" in table:  # the edited object is moved in one row: the others are in none
             others = np.arange(places.shape[1]) != table["edited"][:, None]
             places = places[others].reshape(table.n_rows, -1)
         places = np.sort(places, axis=1)

@@ -87,7 +87,7 @@ def test_an_interrupted_export_leaves_nothing(name, error, folder, tmp_path, mon
     export(folder, tmp_path / "old", name)
     kept = contents(tmp_path / "old")
 
-    def fail(reader, rows):
+    def fail(reader, rows, view):
         raise error
 
     monkeypatch.setattr(SplitReader, "images", fail)
@@ -110,7 +110,7 @@ export({str(folder)!r}, {str(tmp_path / "out")!r}, "webdataset", on_rows=lambda 
         while not list(tmp_path.glob(".out.export.tmp/*.tar")) and time.monotonic() < until:
             time.sleep(0.05)
         os.kill(run.pid, signal.SIGKILL)
-    assert [path.name for path in tmp_path.iterdir()] == [".out.export.tmp"]
+    assert {path.name for path in tmp_path.iterdir()} == {".out.export.tmp", ".out.lock"}
     export(folder, tmp_path / "out", "webdataset")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
