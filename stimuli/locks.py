@@ -58,6 +58,7 @@ def held(path: Path, what: str) -> Iterator[None]:
     Raises:
         InputError: if somebody holds it, or if it cannot be written.
     """
+    path = path.absolute()
     absent = [folder for folder in path.parents if not folder.exists()]
     try:
         try:
