@@ -79,6 +79,13 @@ def held(path: Path, what: str) -> Iterator[None]:
                 folder.rmdir()
 
 
+def sweep(path: Path, what: str) -> None:
+    """Remove a lock file that a dead process has left, if there is one; see `held`."""
+    if path.exists():
+        with contextlib.suppress(InputError), held(path, what):
+            pass
+
+
 def _taken(path: Path, what: str) -> int:
     """The open lock file, locked, with this process as its holder.
 
