@@ -209,8 +209,8 @@ class _Case:
 
 def _passing(name: str) -> bool:
     """Whether a file is gone once a run has ended: notes, temporary files, a lock."""
-    last = Path(name).name
-    return name.startswith(".partial/") or last == ".lock" or last.endswith(".tmp")
+    parts = Path(name).parts
+    return bool({".partial", ".lock"} & set(parts)) or any(part.endswith(".tmp") for part in parts)
 
 
 def _must(ended: crash.Ended) -> crash.Ended:
