@@ -76,6 +76,7 @@ def generate(
     folder.check(out, recipe, parquet, overwrite)
     done = None if origin else folder.complete(out, recipe, parquet)
     if done is not None and not (out / PARTIAL).exists():
+        locks.sweep(out / locks.NAME, f"--out {out}")
         on_rows(sum(shard.rows for shard in done.shards))
         return done
     with locks.held(out / locks.NAME, f"--out {out}"):

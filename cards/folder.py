@@ -116,9 +116,13 @@ def _shards(out: Path) -> list[Path]:
 def _strangers(out: Path) -> list[Path]:
     """What a dataset folder holds besides a dataset, at any depth, relative to it."""
     ours = {*_shards(out), *(out / name for name in _OUR_FILES)}
-    files = [path for path in out.rglob("*") if not path.is_dir() and not _is_temporary(path)]
-    found = [path.relative_to(out) for path in files if path not in ours]
-    return sorted(path for path in found if path.parts[0] != engine.PARTIAL)
+    files = [path for path in out.rglob("*") if not path.is_dir() and path not in ours]
+    found = [path.relative_to(out) for path in files]
+    return sorted(
+        path
+        for path in found
+        if path.parts[0] != engine.PARTIAL and not any(map(_is_temporary, map(Path, path.parts)))
+    )
 
 
 def _plan_there(out: Path) -> dict[str, Any] | None:
@@ -166,8 +170,8 @@ def prepare(out: Path, recipe: Recipe, parquet: bool, made_with: dict[str, str])
     folders = [f"hdf5/{name}", f"data/{name}"] if parquet else [f"hdf5/{name}"]
     for folder in folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
-    for leftover in out.rglob(".*.tmp"):
-        leftover.unlink()
+    for leftover in list(out.rglob(".*.tmp")):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
 def _say_cleared(out: Path, plan: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import platform
@@ -287,7 +288,13 @@ def take_note(folder: Path, record: ShardRecord) -> None:
 
 
 def record_of(folder: Path, path: Path) -> FileRecord:
-    """The record of a file in a dataset folder."""
+    """The record of a file in a dataset folder.
+
+    Raises:
+        OSError: if it cannot be read, or is a pipe or a device, which would never end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     return FileRecord(
         path=path.relative_to(folder).as_posix(),
         n_bytes=path.stat().st_size,

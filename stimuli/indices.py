@@ -10,11 +10,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from samediff_stimuli.shards import LIBVER, DamagedError, own_dataset
+from samediff_stimuli.shards import INFLATES, LIBVER, DamagedError, open_file, own_dataset
 
 ROW = "row"
 _CHUNK = 1 << 16
-_RATIO = 1100  # more than a byte of deflate's stream can stand for
 
 
 def write_index(path: Path, rows: NDArray[np.int64]) -> None:
@@ -51,11 +50,11 @@ def read_index(path: Path, rows: int) -> NDArray[np.int64]:
         DamagedError: if it is not such a file.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             data = own_dataset(file, ROW)
             if data.shape != (rows,) or data.dtype != np.uint32:
                 raise ValueError(f"it holds {data.dtype} {data.shape}, not {rows} rows")
-            if data.size * data.dtype.itemsize > _RATIO * path.stat().st_size:
+            if data.size * data.dtype.itemsize > INFLATES * path.stat().st_size:
                 raise ValueError("it is cut short")
             return np.asarray(data[()], dtype=np.int64)
     except Exception as error:  # h5py raises many kinds for broken files

@@ -58,6 +58,7 @@ def held(path: Path, what: str) -> Iterator[None]:
     Raises:
         InputError: if somebody holds it, or if it cannot be written.
     """
+    path = path.absolute()
     absent = [folder for folder in path.parents if not folder.exists()]
     try:
         try:
@@ -76,6 +77,13 @@ def held(path: Path, what: str) -> Iterator[None]:
         for folder in absent:
             with contextlib.suppress(OSError):  # it holds something
                 folder.rmdir()
+
+
+def sweep(path: Path, what: str) -> None:
+    """Remove a lock file that a dead process has left, if there is one; see `held`."""
+    if path.exists():
+        with contextlib.suppress(InputError), held(path, what):
+            pass
 
 
 def _taken(path: Path, what: str) -> int:

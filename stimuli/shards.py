@@ -27,6 +27,7 @@ from samediff_stimuli import codec
 from samediff_stimuli.table import IMAGE, Column, Table
 
 PLACES = "places"  # attribute of the images of a long shard: each one's offset and size
+INFLATES = 1100  # more than the bytes that a byte of a deflated stream can stand for
 LIBVER = ("v110", "v110")  # pinned: the same bytes from every HDF5 library that can write it
 _MAX_PIXELS = 1 << 26
 _NOT_DAMAGE = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ENOMEM)
@@ -282,7 +283,7 @@ class ShardReader:
     def _read(self, what: Callable[[h5py.File], _Found]) -> _Found:
         """What a function finds in the file."""
         try:
-            with h5py.File(self.path, "r") as file:
+            with open_file(self.path) as file:
                 return what(file)
         except Exception as error:  # h5py raises many kinds for broken files
             if isinstance(error, MemoryError) or getattr(error, "errno", None) in _NOT_DAMAGE:
@@ -303,6 +304,13 @@ class ShardReader:
             raise ValueError("the images of its rows differ in number or size")
         _, height, width, channels = images[0].shape
         return _Opened(places, (height, width, channels), os.open(self.path, os.O_RDONLY))
+
+
+def open_file(path: Path) -> h5py.File:
+    """An HDF5 file that is a file: a pipe or a device would never end."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    return h5py.File(path, "r")
 
 
 def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:

@@ -24,7 +24,6 @@ from samediff_stimuli.recipe import InputError
 _BLOCK = 1 << 20  # bytes read at a time
 _ROWS = 256  # of a slice of an HDF5 file, if its chunks have fewer
 _SLICE = 1 << 28  # most bytes of a slice; h5py's own chunks for Shapes3D would have 15,000 rows
-_RATIO = 1100  # more than a byte of a deflated stream can stand for
 _MAGIC = {"npz": b"PK\x03\x04", "HDF5": b"\x89HDF\r\n\x1a\n"}
 
 
@@ -151,7 +150,7 @@ class Hdf5Array:
         """Open the file, and keep it open."""
         import h5py  # slow to import
 
-        from samediff_stimuli.shards import own_dataset
+        from samediff_stimuli.shards import INFLATES, own_dataset
 
         file = h5py.File(path, "r")
         self.close = file.close
@@ -162,7 +161,7 @@ class Hdf5Array:
                 self._data = own_dataset(file, key)
             except ValueError as error:
                 raise UnreadableError(f"{path} cannot be used: {error}") from error
-            if self._data.size * self._data.dtype.itemsize > _RATIO * path.stat().st_size:
+            if self._data.size * self._data.dtype.itemsize > INFLATES * path.stat().st_size:
                 raise EOFError
         except BaseException:
             self.close()

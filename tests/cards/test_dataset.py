@@ -187,6 +187,17 @@ def test_an_overwrite_killed_at_once_clears_the_old_set(copied, monkeypatch):
     assert not verify(copied).problems
 
 
+def test_a_claim_that_was_cut_off_is_swept(copied):
+    """What a run leaves that is killed while it claims a folder is in nobody's way."""
+    before, recipe = contents(copied), load(copied).recipe
+    for overwrite in (True, False):
+        (copied / ".partial.123.tmp").mkdir()
+        (copied / ".partial.123.tmp" / "recipe.json").write_text("{}")
+        next((copied / "hdf5").rglob("test-*.h5")).unlink()
+        generate(recipe, copied, workers=1, overwrite=overwrite)
+        assert contents(copied) == before
+
+
 def test_without_parquet(tmp_path):
     """--no-parquet writes no mirror, and the card points at the shards instead."""
     recipe = make_recipe("rmts", 0, AlignedOptions(train=8, validation=0, test=0, ood=0))

@@ -11,16 +11,23 @@ import click
 
 @click.command()
 @click.option("--kills", "n_kills", type=click.IntRange(0), default=0, help="How many kills.")
+@click.option("--every", is_flag=True, help="Kill at every operation of --scenario.")
 @click.option("--scenario", "names", multiple=True, help="Only this one; give it again for more.")
 @click.option("--corruptions", "n_corruptions", type=click.IntRange(0), default=0, help="Bytes.")
 @click.option("--fuzz", "n_inputs", type=click.IntRange(0), default=0, help="Inputs.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Chooses moments and places.")
 def main(
-    n_kills: int, names: tuple[str, ...], n_corruptions: int, n_inputs: int, seed: int
+    n_kills: int,
+    every: bool,
+    names: tuple[str, ...],
+    n_corruptions: int,
+    n_inputs: int,
+    seed: int,
 ) -> None:
     """Do harm, and say what came of it; exit code 1 if any of it was not borne."""
     with tempfile.TemporaryDirectory() as place:
-        wrong = _kills(n_kills, names, seed, Path(place)) if n_kills else 0
+        count = None if every else n_kills
+        wrong = _kills(count, names, seed, Path(place)) if every or n_kills else 0
     with tempfile.TemporaryDirectory() as place:
         wrong += _corruptions(n_corruptions, seed, Path(place)) if n_corruptions else 0
     with tempfile.TemporaryDirectory() as place:
@@ -29,16 +36,21 @@ def main(
     sys.exit(wrong > 0)
 
 
-def _kills(count: int, names: tuple[str, ...], seed: int, place: Path) -> int:
+def _kills(count: int | None, names: tuple[str, ...], seed: int, place: Path) -> int:
+    """Kill that many commands, or each at every operation."""
     from tests.faults import kills
 
-    wrong = 0
+    wrong = done = 0
     chosen = names or tuple(kills.SCENARIOS)
-    for name, of, at, torn, found in kills.kills(count, seed, place, chosen):
-        wrong += bool(found)
+    if count is None:
+        found_of = kills.every_kill(seed, place, chosen)
+    else:
+        found_of = kills.kills(count, seed, place, chosen)
+    for name, of, at, torn, found in found_of:
+        done, wrong = done + 1, wrong + bool(found)
         how = ", torn" if torn else ""
         print(f"{name}: killed at {at} of {of}{how}: {'; '.join(found) or 'fine'}", flush=True)
-    print(f"{count} kills, {wrong} with a wrong end")
+    print(f"{done} kills, {wrong} with a wrong end")
     return wrong
 
 

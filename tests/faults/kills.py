@@ -1,4 +1,4 @@
-"""Kill -9 of whatever writes, at a file operation that the seed chooses; then the same command.
+"""Kill -9 of whatever writes, at file operations that the seed chooses; then the same command.
 
 After a kill nothing may look whole that is not; after the same command everything is as if nothing
 had happened, to the byte, with nothing left over.
@@ -94,13 +94,16 @@ SCENARIOS = {
 }
 
 
+Killed = tuple[str, int, int, bool, list[str]]
+
+
 def kills(
     count: int, seed: int, place: Path, names: Sequence[str] = tuple(SCENARIOS)
-) -> Iterator[tuple[str, int, int | None, bool, list[str]]]:
-    """Kill commands, and say of each kill what is wrong then.
+) -> Iterator[Killed]:
+    """Kill commands, and say of each what is wrong then.
 
     Args:
-        count: how many kills.
+        count: how many commands; each is killed, and may be once more when it is run again.
         seed: chooses the moments.
         place: an empty folder.
         names: of the scenarios to go through in turn.
@@ -115,9 +118,22 @@ def kills(
         for number in range(count):
             name = names[number % len(names)]
             case = cases[name]
-            words = rng.mix(seed, number, np.arange(2))
-            at, torn = int(rng.below(words[:1], case.operations)[0]), bool(words[1] & 1)
-            yield name, case.operations, at, torn, case.killed(at, torn)
+            words = rng.mix(seed, number, np.arange(4))
+            at, again = rng.below(words[:2], case.operations).tolist()
+            torn = bool(words[2] & 1)
+            yield name, case.operations, at, torn, case.killed(at, torn, again)
+
+
+def every_kill(seed: int, place: Path, names: Sequence[str]) -> Iterator[Killed]:
+    """Kill commands at each of their operations in turn; see `kills`."""
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in.use(patch)
+        for i, name in enumerate(names):
+            case = _Case(SCENARIOS[name], place / str(i))
+            for at in range(case.operations):
+                words = rng.mix(seed, at, np.arange(2))
+                again, torn = int(rng.below(words[:1], case.operations)[0]), bool(words[1] & 1)
+                yield name, case.operations, at, torn, case.killed(at, torn, again)
 
 
 class _Case:
@@ -141,14 +157,22 @@ class _Case:
         self.operations, self._after = ended.operations, contents(self._root)
         self._whole = contents(self._root / "out")
 
-    def killed(self, at: int, torn: bool) -> list[str]:
-        """What is wrong after a kill, and after the same command."""
+    def killed(self, at: int, torn: bool, again: int) -> list[str]:
+        """What is wrong after a kill, after one of the same command, and once that may end.
+
+        Args:
+            at: the operation before which the command is killed.
+            torn: see `crash.run`.
+            again: the operation before which it is killed when it is run again, if it comes to it.
+        """
         shutil.rmtree(self._root)
         shutil.copytree(self._fresh, self._root)
         ended = crash.run(self._words, self._root, at, torn)
         if ended.code is not None:
             return [f"it ended with {ended.code} instead of being killed: {ended.said}"]
         found = list(self._looks_whole(self._root / "out"))
+        crash.run(self._words, self._root, again)
+        found += self._looks_whole(self._root / "out")
         stood = contents(self._root / "out") == self._whole
         ended = crash.run(self._words, self._root)
         left = contents(self._root)
@@ -185,8 +209,8 @@ class _Case:
 
 def _passing(name: str) -> bool:
     """Whether a file is gone once a run has ended: notes, temporary files, a lock."""
-    last = Path(name).name
-    return name.startswith(".partial/") or last == ".lock" or last.endswith(".tmp")
+    parts = Path(name).parts
+    return bool({".partial", ".lock"} & set(parts)) or any(part.endswith(".tmp") for part in parts)
 
 
 def _must(ended: crash.Ended) -> crash.Ended:

@@ -374,6 +374,25 @@ def test_links_to_files_are_read_and_replaced(copied, tmp_path):
     assert not path.is_symlink()
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_pipes_and_devices(copied, kind):
+    """What is no regular file is refused, and not waited for."""
+    path, card = shard_of(copied), copied / "README.md"
+    for each in (path, card):
+        each.unlink()
+        if kind == "pipe":
+            os.mkfifo(each)
+        elif kind == "device":
+            each.symlink_to("/dev/zero")
+        else:
+            each.mkdir()
+    with pytest.raises(DamagedError, match="no regular file"):
+        SplitReader(copied, load(copied), "train").images([0])
+    assert sum("no regular file" in line for line in verify(copied).problems) == 3
+    with pytest.raises(DamagedError, match="no regular file"):
+        read_index(path, 4)
+
+
 def test_no_descriptor_is_lost(copied):
     """A thousand refused files leave none open."""
     path = shard_of(copied)
