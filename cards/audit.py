@@ -242,8 +242,14 @@ def _confounds(
 
 
 def _targets(manifest: Manifest, table: Table) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Every label of two classes; if there is none, each class of the label against the rest."""
-    columns = tasks.get(manifest.recipe.task).columns(manifest.recipe)
+    """Every label of two classes; if there is none, each class of the label against the rest.
+
+    Where a row has several images, other columns than the label are not about the first.
+    """
+    task = tasks.get(manifest.recipe.task)
+    columns = task.columns(manifest.recipe)
+    if task.more_views:
+        columns = (task.label_column(manifest.recipe),)
     found = [column for column in columns if is_target(column)]
     yield from ((column.name, table[column.name].astype(bool)) for column in found)
     if not found:

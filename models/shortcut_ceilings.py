@@ -61,7 +61,7 @@ _EDGES = (
 _ONE_HISTOGRAM = "1/2: the histograms of all objects are equal."
 _UNKNOWN = "Nothing is known of it beforehand: it should be at chance."
 
-_ALIGNED = ("discrimination", "rmts", "quads")
+_ALIGNED = ("discrimination", "rmts", "quads", "das")
 _LINES = ("squiggles", "alphanumerics", "transfer")
 _KNOWN = (*_ALIGNED, *_LINES, "shapes", "dissociation", "naturalistic", "photoreal")
 

@@ -49,7 +49,8 @@ def sheet(recipe: Recipe, fetch: Fetch, tables: Callable[[str, int], Table]) -> 
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
     for number, split in enumerate(splits):
         top = _MARGIN + number * band
-        caption = f"{split.name}: {split.rows:,} images; {split.about}"
+        what = "rows" if task.more_views else "images"
+        caption = f"{split.name}: {split.rows:,} {what}; {split.about}"
         draw.text((_MARGIN, top), caption, _INK, font)
         table = tables(split.name, min(split.rows, 8 * PER_ROW))
         for side, label in enumerate(labels):
