@@ -18,7 +18,6 @@ from samediff_stimuli.cards import validated
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError
-from samediff_stimuli.shards import DamagedError
 from samediff_stimuli.table import Column
 
 MAX_STIMULI = 20_000  # in one page; more are served
@@ -144,22 +143,15 @@ def balance(made: Manifest) -> list[dict[str, Any]]:
 
 
 def training(folder: Path, made: Manifest) -> list[dict[str, Any]]:
-    """Learning curves and results of each run of the folder's validation; empty without one.
-
-    Raises:
-        DamagedError: if the report is not one of ours.
-    """
+    """Learning curves and results of each run of the folder's validation; empty without one."""
     report = validated.read(folder, made.digest())
     if report is None:
         return []
-    try:
-        return [
-            _run(f"{recipe}/{name}", run)
-            for recipe, found in report["recipes"].items()
-            for name, run in found["runs"].items()
-        ]
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DamagedError(f"{folder / validated.REPORT} is damaged: {error!r}") from error
+    return [
+        _run(f"{recipe}/{name}", run)
+        for recipe, found in report["recipes"].items()
+        for name, run in found["runs"].items()
+    ]
 
 
 def _run(name: str, run: Mapping[str, Any]) -> dict[str, Any]:

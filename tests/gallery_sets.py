@@ -1,6 +1,8 @@
 """Sets that the gallery's tests look at besides the usual ones."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -8,6 +10,7 @@ from PIL import Image
 from samediff_stimuli.cards.importing import import_folder
 from samediff_stimuli.cards.listing import scan
 
+RELEASES = Path(__file__).resolve().parents[1] / "cards" / "releases"
 HOSTILE = "<img src=x onerror=document.title='gone'>"
 
 
@@ -25,11 +28,13 @@ def imported(folder):
 
 
 def report(digest):
-    """As much of a validation report as the gallery shows; its second epoch came to grief."""
+    """A released report, of a dataset of this digest; its second epoch came to grief."""
+    found = json.loads((RELEASES / "discrimination-p32" / "validation.json").read_text())
     curve = [
         {"epoch": epoch, "train": value, "validation": value}
         for epoch, value in enumerate((0.6, math.nan, 0.9))
     ]
-    reached = {"test": {"n": 48, "value": 0.9, "low": 0.8, "high": 1.0}}
-    run = {"curve": curve, "measure": "accuracy", "splits": reached}
-    return {"validation": 1, "digest": digest, "recipes": {"quick": {"runs": {"small": run}}}}
+    run = found["recipes"]["quick"]["runs"]["small"]
+    reached = run["splits"]["test"] | {"n": 48, "value": 0.9, "low": 0.8, "high": 1.0}
+    run |= {"curve": curve, "splits": {"test": reached}}
+    return found | {"digest": digest}

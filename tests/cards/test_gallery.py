@@ -18,7 +18,6 @@ from samediff_stimuli.cli import main
 from samediff_stimuli.manifest import load
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError
-from samediff_stimuli.shards import DamagedError
 from tests.factor_sets import use_tiny
 from tests.gallery_sets import HOSTILE, imported, report
 
@@ -221,8 +220,7 @@ def test_training_curves_are_of_this_dataset(copied, tmp_path):
     path.write_text(json.dumps(report("0" * 64)))
     assert gallery.training(copied, manifest) == []
     path.write_text(json.dumps(report(manifest.digest()) | {"recipes": {"quick": {}}}))
-    with pytest.raises(DamagedError, match=r"validation\.json is damaged"):
-        gallery.training(copied, manifest)
+    assert gallery.training(copied, manifest) == []  # no report of ours
 
 
 def test_thumbnails_shrink_to_the_budget(made):
