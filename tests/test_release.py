@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from samediff_stimuli import audit, generate, make_recipe
+from samediff_stimuli import audit, generate
 from samediff_stimuli.engine import record_of
 from samediff_stimuli.manifest import load
 from samediff_stimuli.verification import verify
@@ -120,30 +120,33 @@ def test_a_whole_grid(name, tmp_path):
     assert report.remade > 60
 
 
-def grid_digests():
-    """The content digest of every grid, as `generate` makes it."""
-    found = {}
-    for name in FACTOR_SETS:
-        with tempfile.TemporaryDirectory() as folder:
-            made = generate(make_recipe(name, 0), Path(folder) / "set", parquet=False)
-            found[f"{name}-all"] = made.digest()
-    return found
+HEAD = """# Audit of every set at its default size, seed 0
+
+Made by `python -m tests.test_release`; `samediff-stimuli audit` prints each.
+Of naturalistic, 60 objects are shown instead of 1,600."""
 
 
-if __name__ == "__main__":  # remake the digests and the page of audits
-    found, pages = {}, ["# Audit of every set at its default size, seed 0"]
-    for case in FIRST:
+def remake(names):
+    """Make the digests and audits of some sets anew, grids among them; the others stay."""
+    digests = json.loads(DIGESTS.read_text())
+    _, *old = AUDIT.read_text().rstrip("\n").split("\n\n## ")
+    sections = {text.partition("\n")[0]: text for text in old}
+    for name, variant in [*FIRST, *((name, "all") for name in FACTOR_SETS)]:
+        if name not in names:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "set"
-            found["-".join(case)] = generate(recipe_of(*case), out, parquet=False).digest()
-            pages.append(f"## {case[0]}\n\n{audit(out).markdown()}")
-    DIGESTS.write_text(
-        json.dumps({"-".join(c): found["-".join(c)] for c in OTHERS} | grid_digests(), indent=1)
-        + "\n"
-    )
-    pages.insert(
-        1,
-        "Made by `python -m tests.test_release`; `samediff-stimuli audit` prints each.\n"
-        "Of naturalistic, 60 objects are shown instead of 1,600.",
-    )
-    AUDIT.write_text("\n\n".join(pages) + "\n")
+            made = generate(recipe_of(name, variant), out, parquet=False)
+            if name not in FACTOR_SETS:
+                sections[name] = f"{name}\n\n{audit(out).markdown()}"
+        if name not in RELEASES:
+            digests[f"{name}-{variant}"] = made.digest()
+    order = [f"{name}-{variant}" for name, variant in OTHERS]
+    order += [f"{name}-all" for name in FACTOR_SETS]
+    DIGESTS.write_text(json.dumps({key: digests[key] for key in order}, indent=1) + "\n")
+    pages = [HEAD, *(sections[name] for name, _ in FIRST)]
+    AUDIT.write_text("\n\n## ".join(pages) + "\n")
+
+
+if __name__ == "__main__":
+    remake(sys.argv[1:] or [*(name for name, _ in FIRST), *FACTOR_SETS])
