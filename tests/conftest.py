@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from tests.cases import FACTOR_SETS, few
 # Cut-outs are kept from one run of the tests to the next, by whichever process makes them first.
 CACHE = f"samediff-stimuli-tests-{np.__version__}"  # each NumPy draws its own
 os.environ["SAMEDIFF_STIMULI_CACHE"] = str(Path(tempfile.gettempdir()) / CACHE)
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SIZES = {"train": 96, "validation": 48, "test": 48, "ood": 24}
 SMALL = {
