@@ -6,6 +6,7 @@ size that is none and a pattern that matches too much without a word. All rules 
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -205,7 +206,7 @@ def _code(card: _Card) -> Iterator[str]:
     for language, code in blocks:
         try:
             if language == "python":
-                compile(code, CARD, "exec")
+                ast.parse(code)
             elif language == "json":
                 json.loads(code)
             elif language == "sh":

@@ -18,7 +18,7 @@ import pytest
 import rich.progress  # noqa: F401
 
 from samediff_stimuli import InputError, rng
-from samediff_stimuli.cards import benchmark, coco, dataset, importing_factors  # noqa: F401
+from samediff_stimuli.cards import dataset, importing_factors  # noqa: F401
 from samediff_stimuli.cards.exports.folder import is_export
 from samediff_stimuli.manifest import load
 from samediff_stimuli.shards import DamagedError
