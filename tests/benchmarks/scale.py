@@ -113,7 +113,7 @@ def main(largest: int, out: Path | None) -> None:
             click.echo(" | ".join(row(found[-1])), err=True)
     about = (
         f"`python -m tests.benchmarks.scale --largest {largest}` {machine()}. HDF5 alone; each "
-        "step in a fresh process, whose start counts but for open and read; memory of all its workers."
+        "step in a fresh process, whose start counts but for open and read; memory of all workers."
     )
     if out is not None:
         draw(found, out.with_suffix(".png"))
