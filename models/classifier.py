@@ -151,6 +151,22 @@ class Classifier(nn.Module):
             yield block, tokens
             tokens = block(tokens)
 
+    def resume(self, layer: int, states: Tensor) -> Tensor:
+        """Logits (n, 2) of hidden states that enter the block after a layer, changed or not.
+
+        Args:
+            layer: in 0 .. n_layers.
+            states: (n, tokens, d), what `forward_parts` shows of that layer.
+
+        Raises:
+            InputError: if there is no such layer.
+        """
+        self._check_layers(frozenset({layer}), frozenset())
+        for block in self.body.blocks[layer:]:
+            states = block(states)
+        logits: Tensor = self.head(self._pool(self.body.norm(states)))
+        return logits
+
     def _normalise(self, images: Tensor) -> Tensor:
         """(n, 3, side, side) float32 from uint8, on the images' device."""
         side = self.image_size

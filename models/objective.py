@@ -177,7 +177,7 @@ def _suited(model: nn.Module, manifest: Manifest) -> tuple[Classifier, GridOptio
     if not isinstance(model, Classifier) or not model.n_layers or model.patch_size is None:
         raise InputError(
             f"auxiliary losses need a ViT that shows its tokens, not {type(model).__name__}; use "
-            "--model vit_b16, vit_b32 or vit_b14"
+            "--model vit_mini, vit_b16, vit_b32 or vit_b14"
         )
     if not isinstance(options, GridOptions):
         raise InputError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from samediff_stimuli import tasks
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.models import backbones, checkpoints
+from samediff_stimuli.models.checkpoints import Checkpoint
 from samediff_stimuli.models.classifier import Classifier
 from samediff_stimuli.recipe import InputError
 
@@ -43,11 +44,21 @@ def vit_of(
     for option, value in (("pretrained", pretrained), ("weights", weights)):
         if value:
             raise InputError(f"{option} is for {backbones.TIMM}NAME, not {what}; leave it out")
+    name, _, vit = trained_vit(what)
+    return name, vit
+
+
+def trained_vit(what: Path | str) -> tuple[str, Checkpoint, Classifier]:
+    """The name, the checkpoint and the model, in eval mode, of a file or the run folder with it.
+
+    Raises:
+        InputError: no checkpoint, or one of a model without tokens.
+    """
     path = checkpoints.path_of(Path(what))
     found = checkpoints.load(path)
     if not isinstance(found.model, Classifier):
         raise InputError(
             f"{what} is of {found.architecture.kind}, which has no tokens; train a ViT: "
-            "--model vit_b16, vit_b32 or vit_b14"
+            "--model vit_mini, vit_b16, vit_b32 or vit_b14"
         )
-    return checkpoints.name_of(path), found.model
+    return checkpoints.name_of(path), found, found.model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +16,14 @@ from samediff_stimuli.models import backbones
 from samediff_stimuli.models.pairs import PairNet
 from samediff_stimuli.models.relation import PatchRelationNet
 from samediff_stimuli.models.small_cnn import SmallCNN
+from samediff_stimuli.models.vit_mini import vit_mini
 from samediff_stimuli.placed_options import SceneOptions
 from samediff_stimuli.recipe import InputError, Recipe
 
 ANSWERS = ("different", "same")  # what a model says: names of labels 0 and 1
 SMALL = "small"  # the relation model that suits the dataset
-NAMES = (SMALL, "cnn", *backbones.BACKBONES)
+MINI = "vit_mini"
+NAMES = (SMALL, "cnn", MINI, *backbones.BACKBONES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +75,7 @@ class Architecture:
     """What a network is without its weights: plain data, which a checkpoint carries.
 
     Attributes:
-        kind: "patch_relation", "pair", "cnn", a name of backbones, or "timm:NAME".
+        kind: "patch_relation", "pair", "cnn", "vit_mini", a name of backbones, or "timm:NAME".
         arguments: of its constructor.
     """
 
@@ -85,22 +88,30 @@ def architecture(spec: ModelSpec, manifest: Manifest) -> Architecture:
 
     Raises:
         InputError: if labels are not different and same, images not square for a backbone, or
-            other than two objects stand off the patch grid.
+            other than two objects, or any of "vit_mini", stand off the patch grid.
     """
     check_labels(manifest)
     recipe = manifest.recipe
     height, width, channels = tasks.get(recipe.task).image_shape(recipe)
     if spec.name == "cnn":
         return Architecture(kind="cnn", arguments={"channels": channels})
+    options = recipe.options
+    if spec.name == MINI and not isinstance(options, GridOptions):
+        raise InputError(
+            f"{manifest.name} has no objects on a patch grid, whose patches {MINI} takes; choose "
+            "cnn or small"
+        )
     if spec.name != SMALL:
         if height != width or channels != 3:
             raise InputError(
                 f"{manifest.name} has images of {height} x {width} x {channels}; {spec.name} takes "
                 "square ones of 3 channels: choose cnn or small"
             )
+        if isinstance(options, GridOptions) and spec.name == MINI:
+            sides = {"image_size": height, "patch_size": options.patch_size}
+            return Architecture(kind=MINI, arguments=sides)
         arguments = {"pretrained": spec.pretrained, "probe": spec.probe, "image_size": height}
         return Architecture(kind=spec.name, arguments=arguments)
-    options = recipe.options
     if not isinstance(options, GridOptions):
         return Architecture(kind="pair", arguments={"window": window_of(recipe)})
     span = options.box_size // options.patch_size
@@ -129,13 +140,17 @@ def assemble(
     Raises:
         InputError: an unknown kind or argument, or what `backbones.build` refuses.
     """
-    small = {"patch_relation": PatchRelationNet, "pair": PairNet, "cnn": SmallCNN}
+    small: dict[str, Callable[..., nn.Module]] = {
+        "patch_relation": PatchRelationNet,
+        "pair": PairNet,
+        "cnn": SmallCNN,
+        MINI: vit_mini,
+    }
     try:
         if what.kind in small:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(seed)
-                made: nn.Module = small[what.kind](**what.arguments)
-                return made
+                return small[what.kind](**what.arguments)
         if what.kind.startswith(backbones.TIMM):
             arguments = {**what.arguments, "pretrained": bool(what.arguments.get("pretrained"))}
             if not filled:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samediff_stimuli.cli_analysis import attention_command
+from samediff_stimuli.cli_analysis import attention_command, interchange_command
 from samediff_stimuli.cli_evaluation import audit_command, evaluate_command
 from samediff_stimuli.cli_folders import download_command, export_command, import_command
 from samediff_stimuli.cli_gallery import preview_command, serve_command
@@ -183,6 +183,7 @@ main.add_command(audit_command)
 main.add_command(train_command)
 main.add_command(evaluate_command)
 main.add_command(attention_command)
+main.add_command(interchange_command)
 main.add_command(matrix_command)
 main.add_command(validate_command)
 main.add_command(publish_command)

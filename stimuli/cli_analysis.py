@@ -1,4 +1,4 @@
-"""Commands that look inside a model: where its attention goes."""
+"""Commands that look inside a model: where its attention goes, and what its tokens hold."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from samediff_stimuli import cli_report
+from samediff_stimuli.recipe import InputError
 
 if TYPE_CHECKING:
     from samediff_stimuli.models.attention_report import AttentionReport
+    from samediff_stimuli.models.checkpoints import Checkpoint
+    from samediff_stimuli.models.interchange_report import InterchangeReport
 
 _folder = click.Path(path_type=Path)
 
@@ -135,3 +138,136 @@ def _summary(report: AttentionReport) -> str:
     for layer, values in enumerate(zip(*largest.values(), strict=True), start=1):
         lines.append(f"| {layer} | {' | '.join(f'{value:.3f}' for value in values)} |")
     return aligned("\n".join(lines))
+
+
+@click.command("interchange")
+@click.argument("run", type=_folder)
+@click.argument("folder", metavar="DIR", type=_folder)
+@click.option("--out", type=_folder, help="Folder for page, tables and picture; default RUN.")
+@click.option("--layers", help="Hidden states to change, e.g. 0,2,4; default all that blocks read.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Passes over train for each layer and property; the default is the paper's.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Rows in a step."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of what is learned.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+def interchange_command(
+    run: Path,
+    folder: Path,
+    out: Path | None,
+    layers: str | None,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    device: str,
+) -> None:
+    """In which layers can an object's shape or colour be exchanged, so that the ViT's answer turns?
+
+    RUN is a run folder or checkpoint of train's, of a ViT; DIR is a set of --task das, with images
+    and patches of the model's size. For each layer, shape and colour, distributed alignment search
+    (Lepori et al. 2024, section 4) learns on the train split which subspace of the object's tokens
+    holds the property. The table has the share of test rows that get the target label when it is
+    exchanged, when the tokens are exchanged whole (which moves the other property, too), when the
+    subspace is exchanged in tokens without an object, and without any of it. --out gets
+
+    \b
+    interchange.md    what was done, and a table of each test split
+    interchange.json, interchange.csv    every number, with its interval
+    interchange.png   lines by layer
+
+    \b
+    samediff-stimuli train discrimination-p32-seed0 --model vit_mini --disentangle 2 --epochs 6
+    samediff-stimuli generate --task das --seed 0
+    samediff-stimuli interchange discrimination-p32-seed0-run das-discrimination-p32-seed0
+    """
+    from samediff_stimuli import das_options
+    from samediff_stimuli.models import attention_plot, interchange_rows
+    from samediff_stimuli.models.interchange import InterchangeConfig
+    from samediff_stimuli.models.interchange_report import interchange_report, layers_of
+    from samediff_stimuli.models.train_config import pick_device
+    from samediff_stimuli.models.vits import trained_vit
+
+    name, found, vit = trained_vit(run)
+    out = (run if run.is_dir() else run.parent) if out is None else out
+    cli_report.check_out(out)
+    attention_plot.check()
+    where = pick_device(device)
+    config = InterchangeConfig(epochs=epochs, batch_size=batch_size, seed=seed)
+    chosen = layers_of(vit, None if layers is None else _numbers(layers))
+    manifest = interchange_rows.check(vit, folder)
+    total = len(chosen) * len(das_options.options_of(manifest.recipe).factors) * epochs
+    with cli_report.progress(total, f"learning interchanges of {name}") as on_step:
+        report = interchange_report(
+            vit,
+            folder,
+            model=name,
+            about=_about(found),
+            layers=chosen,
+            config=config,
+            device=where,
+            on_step=on_step,
+        )
+    _write_interchange(out, report)
+    click.echo(_tables(report))
+    names = ("interchange.md", "interchange.json", "interchange.csv", "interchange.png")
+    click.echo(f"{out}: {', '.join(names)}", err=True)
+
+
+def _numbers(layers: str) -> list[int]:
+    """Layers of "0,2,4".
+
+    Raises:
+        InputError: anything else.
+    """
+    try:
+        return [int(layer) for layer in layers.split(",")]
+    except ValueError:
+        raise InputError(f"--layers {layers!r} is no list; legal: e.g. 0,2,4") from None
+
+
+def _about(found: Checkpoint) -> str:
+    """What a page says of a checkpoint's model."""
+    config = found.config
+    words = [f"{name} {config[name]}" for name in ("epochs", "lr", "seed") if name in config]
+    if config.get("disentangle") is not None:
+        words.append(f"with the disentanglement loss at layer {config['disentangle']}")
+    how = f" ({', '.join(words)})" if words else ""
+    return (
+        f"The model is `{found.architecture.kind}`, trained on `{found.dataset}`, content digest "
+        f"`{found.digest[:16]}`{how}."
+    )
+
+
+def _write_interchange(out: Path, report: InterchangeReport) -> None:
+    """Write page, tables and picture, each whole or not at all; the JSON file last."""
+    import json
+
+    from samediff_stimuli.manifest import write_atomically
+    from samediff_stimuli.models import interchange_plot
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "interchange.json").unlink(missing_ok=True)  # an older one's, which is no longer whole
+    interchange_plot.lines(report, out / "interchange.png")
+    write_atomically(out / "interchange.csv", report.csv())
+    write_atomically(out / "interchange.md", report.markdown())
+    write_atomically(out / "interchange.json", json.dumps(report.as_dict(), indent=1) + "\n")
+
+
+def _tables(report: InterchangeReport) -> str:
+    """For the terminal: the kept rows of each split."""
+    from samediff_stimuli.cli_evaluation import aligned
+
+    parts = [f"{split}\n\n{aligned(report.table(split))}" for split in report.rows]
+    return "\n\n".join(parts)

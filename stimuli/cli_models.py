@@ -43,7 +43,7 @@ def beside(folder: Path, what: str) -> Path:
 )
 @click.option(
     "--model",
-    help="small (default), cnn, vit_b16, vit_b32, vit_b14, resnet50 or timm:NAME.",
+    help="small (default), cnn, vit_mini, vit_b16, vit_b32, vit_b14, resnet50 or timm:NAME.",
 )
 @click.option(
     "--pretrained", help="Initial weights: clip, dinov2, imagenet, dino, mae; or timm of timm:NAME."

@@ -41,6 +41,7 @@ MORE = {
     "models/factor_report.py": (set(), {"matplotlib"}),
     "models/curves.py": (set(), {"matplotlib"}),
     "models/attention_plot.py": (set(), {"matplotlib"}),
+    "models/interchange_plot.py": (set(), {"matplotlib"}),
     "models/figures.py": (set(), {"matplotlib"}),
     "models/train_config.py": (set(), {"lightning_fabric"}),
     "models/fitting.py": (set(), {"lightning_fabric"}),
@@ -82,6 +83,7 @@ LAZY = {
     "models/factor_report.py": {"matplotlib"},
     "models/curves.py": {"matplotlib"},
     "models/attention_plot.py": {"matplotlib"},
+    "models/interchange_plot.py": {"matplotlib"},
     "models/figures.py": {"matplotlib"},
     "models/validation_plot.py": {"matplotlib"},
 }
