@@ -72,12 +72,15 @@ class Hub(ThreadingHTTPServer):
     Attributes:
         sent: bytes of large files that came in, whole or in part.
         log: (method, path) of all requests.
+        on_request: called before each request is looked at; what it raises ends the connection.
+        on_answer: called before each answer is sent; likewise.
     """
 
     daemon_threads = True
 
     def __init__(self, port=0):
         self.repos, self.large, self.log, self.sent = {}, {}, [], 0
+        self.on_request = self.on_answer = lambda: None
         self._left = None
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", port), Handler)
@@ -177,6 +180,7 @@ class Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         path, self.query = unquote(address.path), parse_qs(address.query)
         self.server.log.append((self.command, path))
+        self.server.on_request()
         method = "GET" if self.command == "HEAD" else self.command
         try:
             for wanted, pattern, name in self.routes:
@@ -195,6 +199,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def send(self, status, content, **headers):
         """Send bytes, or plain data as JSON."""
+        self.server.on_answer()
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         kind = "application/octet-stream" if isinstance(content, bytes) else "application/json"
         self.send_response(status)

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,13 @@ class Ended:
     said: str
 
 
-def run(command: Sequence[str], root: Path, at: int | None = None, torn: bool = False) -> Ended:
+def run(
+    command: Sequence[str],
+    root: Path,
+    at: int | None = None,
+    torn: bool = False,
+    forked: Callable[[int], None] = lambda pid: None,
+) -> Ended:
     """Run a command of samediff-stimuli in a fork of this process.
 
     Args:
@@ -43,6 +49,7 @@ def run(command: Sequence[str], root: Path, at: int | None = None, torn: bool = 
         root: the folder whose changes are counted.
         at: the number of the operation before which it is killed, from 0; None for never.
         torn: cut the file in half that the operation would rename, if it is one that renames.
+        forked: told the number of the process that runs it.
     """
     said, counted = root.parent / "said.txt", root.parent / "operations.txt"
     counted.unlink(missing_ok=True)
@@ -50,6 +57,7 @@ def run(command: Sequence[str], root: Path, at: int | None = None, torn: bool = 
     child = os.fork()
     if child == 0:
         _be(command, root, at, torn, said, counted)
+    forked(child)
     _, status = os.waitpid(child, 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     return Ended(
