@@ -37,7 +37,13 @@ _folder = click.Path(path_type=Path)
     show_default=True,
     help="Scores as the paper's text defines them, or as its authors' code has them.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of images.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of the choice of images.",
+)
 @click.option(
     "--pretrained", is_flag=True, help="Of timm:NAME: timm's weights, from the Hub or its cache."
 )

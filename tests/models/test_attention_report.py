@@ -160,6 +160,16 @@ def test_command_refuses_in_a_line(folders, words, message, tmp_path, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
+def test_command_refuses_a_negative_seed(folders, tmp_path, monkeypatch):
+    """Seeds of a choice of images are in the range of all seeds."""
+    monkeypatch.chdir(folders)
+    words = [TINY, "rmts", "--images", "2", "--seed", "-5", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, ["attention", *words])
+    assert done.exit_code == 2, done.output
+    assert "-5 is not in the range" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_command_refuses_an_out_that_holds_something_else(folders, monkeypatch):
     """A dataset, or a file, is not written into."""
     monkeypatch.chdir(folders)
