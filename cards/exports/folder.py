@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 from samediff_stimuli import locks, manifest, tasks
@@ -111,13 +113,29 @@ def _write_parts(
     elsewhere = replace(source, folder=source.folder.absolute(), on_rows=_unheard)
     with opened(engine, workers) as crew:
         format.prepare(source, fresh)
-        jobs = [(format, elsewhere, fresh, part) for part in format.parts(source)]
+        release = version("samediff-stimuli")
+        jobs = [(format, elsewhere, fresh, part, release) for part in format.parts(source)]
         for rows in crew.finished(_write_part, jobs):
             source.on_rows(rows)
 
 
-def _write_part(format: PartedFormat, source: Source, out: Path, part: Part) -> int:
-    """Write a part; the number of rows that was told of."""
+def _write_part(format: PartedFormat, source: Source, out: Path, part: Part, release: str) -> int:
+    """In a worker: write a part; the number of rows that was told of.
+
+    Raises:
+        InputError: if the worker is unlike the machine that asks for it, whose release is given.
+    """
+    where, here = f"the worker on {platform.node()!r}", version("samediff-stimuli")
+    if not out.is_dir():
+        raise InputError(
+            f"{where} does not see {out}; all workers need the dataset and --out on a file system "
+            "that they share with this machine, at the same paths"
+        )
+    if here != release:
+        raise InputError(
+            f"{where} has samediff-stimuli {here}, this machine {release}, so that files might "
+            "differ; give all workers the same"
+        )
     told: list[int] = []
     format.write_part(replace(source, on_rows=told.append), out, part)
     return sum(told)

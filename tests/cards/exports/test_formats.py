@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from samediff_stimuli import AlignedOptions, InputError, export, generate, make_recipe
 from samediff_stimuli.cards import exports
+from samediff_stimuli.cards.exports import folder as exported
 from samediff_stimuli.cards.exports.folder import MARKER, source_of
 from samediff_stimuli.cli import main
 from samediff_stimuli.reading import SplitReader
@@ -84,6 +85,17 @@ def test_many_workers_write_the_same_bytes(parts, tmp_path):
         chosen = exports.get(name)()
         assert sum(told) == chosen.steps(chosen.plan(source_of(parts, splits)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_workers_must_see_the_folder(folder, tmp_path):
+    """A worker without the folder, or with another release, writes nothing."""
+    source, png = source_of(folder, ["test"]), exports.get("png")()
+    (part,) = png.parts(source)
+    with pytest.raises(InputError, match=r"does not see .*/absent; all workers need the dataset"):
+        exported._write_part(png, source, tmp_path / "absent", part, "0.0.1")
+    with pytest.raises(InputError, match=r"this machine 0\.0\.1, .* give all workers the same"):
+        exported._write_part(png, source, tmp_path, part, "0.0.1")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - set(PARTED)))
