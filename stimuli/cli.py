@@ -11,13 +11,14 @@ import json
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from samediff_stimuli.cli_analysis import attention_command, interchange_command
+from samediff_stimuli.cli_crew import crew_options
 from samediff_stimuli.cli_evaluation import audit_command, evaluate_command
 from samediff_stimuli.cli_folders import download_command, export_command, import_command
 from samediff_stimuli.cli_gallery import preview_command, serve_command
@@ -26,7 +27,6 @@ from samediff_stimuli.cli_hub import publish_command
 from samediff_stimuli.cli_models import matrix_command, train_command
 from samediff_stimuli.cli_report import progress, say_made, size
 from samediff_stimuli.cli_validation import validate_command
-from samediff_stimuli.engines import NAMES as ENGINES
 from samediff_stimuli.engines import Engine
 from samediff_stimuli.recipe import InputError
 
@@ -122,37 +122,6 @@ def _recipe(task: str, seed: int, given: dict[str, Any]) -> Recipe:
 _seed = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), required=True, help="Any integer from 0."
 )
-_CREW = (
-    click.option(
-        "--workers",
-        type=click.IntRange(1),
-        help="Shards worked on at once; default: what is fastest here, or all workers of "
-        "--address.",
-    ),
-    click.option(
-        "--engine",
-        type=click.Choice(ENGINES),
-        default="loky",
-        show_default=True,
-        help="Who works on the shards: processes of this machine (loky), or workers of Dask or "
-        "Ray.",
-    ),
-    click.option(
-        "--address",
-        help="A running cluster: of Dask tcp://HOST:8786; of Ray HOST:6379 on one of its nodes, "
-        "ray://HOST:10001 from elsewhere, or auto. Its workers need this package, and the folder "
-        "at the same path on a shared file system. Without it, dask and ray start --workers here.",
-    ),
-)
-
-
-def _crew_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say who works on the shards."""
-    for option in reversed(_CREW):
-        command = option(command)
-    return command
-
-
 _task = click.option("--task", required=True, help="Name of a task; see 'samediff-stimuli list'.")
 
 
@@ -216,7 +185,7 @@ def list_tasks() -> None:
 @_task
 @_seed
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; default NAME-seedSEED here.")
-@_crew_options
+@crew_options
 @click.option("--parquet/--no-parquet", default=True, help="Write the Parquet mirror as well.")
 @click.option("--dry-run", is_flag=True, help="Say how many files, bytes and seconds; write none.")
 @click.option("--overwrite", is_flag=True, help="Replace another dataset in the folder.")
@@ -325,7 +294,7 @@ def show(task: str, seed: int, split: str, index: int, png: Path | None, **given
 @click.option("--split-labels", type=click.Path(), help="Label files that it was split by.")
 @click.option("--device", help="What renders a photoreal set's sample: auto, cpu or a kind of GPU.")
 @click.option("--blender-python", type=click.Path(), help="Interpreter that has bpy, for the same.")
-@_crew_options
+@crew_options
 def verify(
     folder: Path,
     everything: bool,

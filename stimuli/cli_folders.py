@@ -11,6 +11,8 @@ import click
 
 from samediff_stimuli import cli_report
 from samediff_stimuli.cards import exports
+from samediff_stimuli.cli_crew import crew_options
+from samediff_stimuli.engines import Engine
 from samediff_stimuli.recipe import InputError
 
 if TYPE_CHECKING:
@@ -135,6 +137,7 @@ def _import_folder(folder: Path, out: Path, split: str | None, **given: Any) -> 
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--split", "splits", multiple=True, help="Split to write; give it again for more.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the folder.")
+@crew_options
 @click.option(
     "--objects", type=click.Path(), help="coco: pictures that a naturalistic set is made of."
 )
@@ -154,9 +157,15 @@ def export_command(
     out: Path,
     splits: tuple[str, ...],
     overwrite: bool,
+    workers: int | None,
+    engine: str,
+    address: str | None,
     **options: Any,
 ) -> None:
     """Write a dataset in the format of others.
+
+    Many workers, of this machine or of a cluster, can write png, coco, parquet and webdataset; the
+    files are the same.
 
     \b
     png            OUT/SPLIT/CLASS/0000012.png, and every column in OUT/SPLIT.csv and .jsonl;
@@ -172,14 +181,17 @@ def export_command(
     \b
     samediff-stimuli export rmts-p32-seed0 --format png --out rmts-png
     samediff-stimuli export rmts-p32-seed0 --format coco --split test --out rmts-coco
+    samediff-stimuli export rmts-p32-seed0 --format webdataset --out rmts-tar --workers 8
     samediff-stimuli export rmts-p32-seed0 --format trials --participants 20 --out rmts-people
     """
     from samediff_stimuli.cards.exports.folder import source_of, write
 
+    crew = Engine(name=engine, address=address)
     chosen = _format(kind, {name: value for name, value in options.items() if value is not None})
     source = chosen.plan(source_of(folder, splits or None))
     with cli_report.progress(chosen.steps(source), f"exporting {folder}") as on_rows:
-        write(replace(source, on_rows=on_rows), out, chosen, overwrite=overwrite)
+        source = replace(source, on_rows=on_rows)
+        write(source, out, chosen, overwrite=overwrite, workers=workers, engine=crew)
     click.echo(f"{out}:")
     for line in chosen.shown(out):
         click.echo(f"  {line}")

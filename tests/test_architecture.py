@@ -56,6 +56,7 @@ MORE = {
     "stimuli/cli_hub.py": ({"cards"}, {"click"}),
     "stimuli/cli_gallery.py": ({"cards"}, {"click"}),
     "stimuli/cli_evaluation.py": ({"cards", "models"}, {"click"}),
+    "stimuli/cli_crew.py": (set(), {"click"}),
     "stimuli/cli_group.py": (set(), {"click"}),
     "stimuli/cli_models.py": ({"models"}, {"click"}),
     "stimuli/cli_analysis.py": ({"loaders", "models"}, {"click"}),

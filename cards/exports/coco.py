@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from samediff_stimuli import codec, tasks
 from samediff_stimuli.cards.exports import png
-from samediff_stimuli.cards.exports.format import Format, Source
+from samediff_stimuli.cards.exports.format import Part, PartedFormat, Source
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Column, Table
@@ -70,7 +70,7 @@ class _Classes:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Part:
+class _Annotated:
     """A split to annotate.
 
     Attributes:
@@ -98,7 +98,7 @@ class _Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coco(Format):
+class Coco(PartedFormat):
     """Every image as a PNG file, and its objects' masks in the COCO format.
 
     Attributes:
@@ -124,21 +124,35 @@ class Coco(Format):
         """Annotations, and images; see `Format.steps`."""
         return 2 * super().steps(source)
 
-    def write(self, source: Source, out: Path) -> None:
-        """Write annotations, then images, of every split; see `Format.write`."""
+    def parts(self, source: Source) -> Sequence[Part]:
+        """Annotations of each split, then the images of each shard; see `PartedFormat.parts`."""
+        annotated = [
+            Part(split=split.name, first=0, stop=split.rows, of=ANNOTATIONS)
+            for split in source.splits
+        ]
+        return [*annotated, *(part for split in source.splits for part in source.parts(split))]
+
+    def prepare(self, source: Source, out: Path) -> None:
+        """Write the tables of the images; see `PartedFormat.prepare`."""
         for name in (IMAGES, ANNOTATIONS):
             (out / name).mkdir()
         for split in source.splits:
-            table = source.reader(split.name).table
-            part = _Part(
-                recipe=source.recipe,
-                split=split.name,
-                classes=_classes(source.made),
-                table=table,
-                files=png.files_of(source.made, split.name, table),
-            )
-            _annotate(source.made, part, out, source.on_rows)
-            png.write_split(source, split.name, out / IMAGES)
+            png.prepare_split(source, split.name, out / IMAGES)
+
+    def write_part(self, source: Source, out: Path, part: Part) -> None:
+        """Write annotations, or images; see `PartedFormat.write_part`."""
+        if part.of != ANNOTATIONS:
+            png.write_images(source, part, out / IMAGES)
+            return
+        table = source.reader(part.split).table
+        annotated = _Annotated(
+            recipe=source.recipe,
+            split=part.split,
+            classes=_classes(source.made),
+            table=table,
+            files=png.files_of(source.made, part.split, table),
+        )
+        _annotate(source.made, annotated, out, source.on_rows)
 
     def shown(self, out: Path) -> Sequence[str]:
         """Annotations and folders of images; see `Format.shown`."""
@@ -213,7 +227,7 @@ def _classes(made: Manifest) -> _Classes:
     return _Classes(count=k, category=category, columns=tuple(known.values()))
 
 
-def _annotate(made: Manifest, part: _Part, out: Path, on_rows: Callable[[int], None]) -> None:
+def _annotate(made: Manifest, part: _Annotated, out: Path, on_rows: Callable[[int], None]) -> None:
     """Write the annotations of a split, a record a line, and its depth maps."""
     kinds = set(part.maps(part.table.rows([0])))
     path = out / ANNOTATIONS / f"{part.split}.json"
@@ -240,7 +254,7 @@ def _write_list(file: IO[str], key: str, records: Iterable[Mapping[str, Any]]) -
     file.write("\n]")
 
 
-def _head(made: Manifest, part: _Part, kinds: Set[str]) -> dict[str, Any]:
+def _head(made: Manifest, part: _Annotated, kinds: Set[str]) -> dict[str, Any]:
     """What is not of one image: info, licences, categories."""
     task, category = part.task, part.classes.category
     there = {
@@ -269,7 +283,7 @@ def _head(made: Manifest, part: _Part, kinds: Set[str]) -> dict[str, Any]:
     }
 
 
-def _images(part: _Part, deep: bool) -> Iterator[dict[str, Any]]:
+def _images(part: _Annotated, deep: bool) -> Iterator[dict[str, Any]]:
     """The record of each image."""
     height, width, _ = part.task.image_shape(part.recipe)
     label = part.task.label_column(part.recipe)
@@ -290,7 +304,7 @@ def _images(part: _Part, deep: bool) -> Iterator[dict[str, Any]]:
 
 
 def _annotations(
-    part: _Part, out: Path, on_rows: Callable[[int], None]
+    part: _Annotated, out: Path, on_rows: Callable[[int], None]
 ) -> Iterator[dict[str, Any]]:
     """The record of each object in sight; depth maps are written on the way."""
     for first in range(0, part.table.n_rows, _BATCH):

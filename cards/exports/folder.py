@@ -8,14 +8,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 from samediff_stimuli import locks, manifest, tasks
 from samediff_stimuli.cards import exports
-from samediff_stimuli.cards.exports.format import Format, Source
+from samediff_stimuli.cards.exports.format import Format, Part, PartedFormat, Source
+from samediff_stimuli.engines import LOKY, Engine, opened
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError
 
@@ -31,6 +34,8 @@ def export(
     splits: Sequence[str] | None = None,
     overwrite: bool = False,
     on_rows: Callable[[int], None] = lambda rows: None,
+    workers: int | None = None,
+    engine: Engine = LOKY,
 ) -> Manifest:
     """Write a dataset, or some of its splits, in another format.
 
@@ -43,19 +48,24 @@ def export(
         splits: which splits to write; when None, all, or those that the format is made for.
         overwrite: replace an earlier export.
         on_rows: told the number of images as they are written; by some formats more than once.
+        workers: parts written at once; when None, all workers of the cluster at the engine's
+            address, else one.
+        engine: who writes the parts. Workers of a cluster must see both folders at the same paths.
 
     Returns:
         The dataset's manifest.
 
     Raises:
-        InputError: no dataset, no such format or split, a dataset that the format is not for, or
-            a folder that may not be written; nothing is changed.
+        InputError: no dataset, no such format or split, a dataset that the format is not for, a
+            folder that may not be written, or workers for a format without parts; nothing is
+            changed.
         DamagedError: a shard cannot be read; nothing is left.
         OSError: if the disk is full; nothing is left.
     """
     chosen = exports.get(format)() if isinstance(format, str) else format
     source = chosen.plan(source_of(folder, splits))
-    write(replace(source, on_rows=on_rows), out, chosen, overwrite=overwrite)
+    source = replace(source, on_rows=on_rows)
+    write(source, out, chosen, overwrite=overwrite, workers=workers, engine=engine)
     return source.made
 
 
@@ -72,10 +82,67 @@ def source_of(folder: Path | str, names: Sequence[str] | None = None) -> Source:
     return Source(folder=Path(folder), made=made, splits=splits, chosen=names is not None)
 
 
-def write(source: Source, out: Path | str, format: Format, *, overwrite: bool = False) -> None:
+def write(
+    source: Source,
+    out: Path | str,
+    format: Format,
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    engine: Engine = LOKY,
+) -> None:
     """Write what a format has planned; see `export`."""
+    alone = engine == LOKY and workers in (None, 1)
+    if not alone and not isinstance(format, PartedFormat):
+        parted = [name for name in exports.MODULES if issubclass(exports.get(name), PartedFormat)]
+        raise InputError(
+            f"format {format.name!r} is written by one process; --workers and --engine are for "
+            f"{', '.join(parted)}; leave them out"
+        )
     with _fresh_folder(source, Path(out), format, overwrite) as fresh:
-        format.write(source, fresh)
+        if alone or not isinstance(format, PartedFormat):
+            format.write(source, fresh)
+        else:
+            _write_parts(source, fresh, format, workers, engine)
+
+
+def _write_parts(
+    source: Source, fresh: Path, format: PartedFormat, workers: int | None, engine: Engine
+) -> None:
+    """Let a crew write the parts of an export."""
+    elsewhere = replace(source, folder=source.folder.absolute(), on_rows=_unheard)
+    with opened(engine, workers) as crew:
+        format.prepare(source, fresh)
+        release = version("samediff-stimuli")
+        jobs = [(format, elsewhere, fresh, part, release) for part in format.parts(source)]
+        for rows in crew.finished(_write_part, jobs):
+            source.on_rows(rows)
+
+
+def _write_part(format: PartedFormat, source: Source, out: Path, part: Part, release: str) -> int:
+    """In a worker: write a part; the number of rows that was told of.
+
+    Raises:
+        InputError: if the worker is unlike the machine that asks for it, whose release is given.
+    """
+    where, here = f"the worker on {platform.node()!r}", version("samediff-stimuli")
+    if not out.is_dir():
+        raise InputError(
+            f"{where} does not see {out}; all workers need the dataset and --out on a file system "
+            "that they share with this machine, at the same paths"
+        )
+    if here != release:
+        raise InputError(
+            f"{where} has samediff-stimuli {here}, this machine {release}, so that files might "
+            "differ; give all workers the same"
+        )
+    told: list[int] = []
+    format.write_part(replace(source, on_rows=told.append), out, part)
+    return sum(told)
+
+
+def _unheard(rows: int) -> None:
+    """Told of rows where nobody listens; unlike a lambda it goes to other processes."""
 
 
 @contextlib.contextmanager

@@ -18,10 +18,28 @@ from samediff_stimuli.cards.parquet import png_bytes
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import Recipe
-from samediff_stimuli.table import IMAGE
+from samediff_stimuli.table import IMAGE, Table
 from samediff_stimuli.tasks import Split, Task
 
 _BATCH = 64  # images decoded at a time
+_ROWS = 6400  # of a part, for a split that has no shards of its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Rows of a split whose files are written apart from all others, perhaps elsewhere.
+
+    Attributes:
+        split: its name.
+        first: the first row.
+        stop: one past the last.
+        of: what is written of them, for a format that has several such things.
+    """
+
+    split: str
+    first: int
+    stop: int
+    of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +73,21 @@ class Source:
     def reader(self, split: str) -> SplitReader:
         """The rows of one split."""
         return SplitReader(self.folder, self.made, split)
+
+    def table(self, part: Part) -> Table:
+        """All columns of a part's rows, without images."""
+        names = [column.name for column in self.task.columns(self.recipe)]
+        return Table(self.reader(part.split).values(names, np.arange(part.first, part.stop)))
+
+    def parts(self, split: Split, rows: int = 0) -> list[Part]:
+        """A split in parts of so many rows; by default its shards, if it has some of its own."""
+        shards = self.made.of_split(split.name)
+        if not rows and not self.made.index_of(split.name):
+            ends = [(shard.start, shard.start + shard.rows) for shard in shards]
+        else:
+            step = rows or _ROWS
+            ends = [(n, min(n + step, split.rows)) for n in range(0, split.rows, step)]
+        return [Part(split=split.name, first=first, stop=stop) for first, stop in ends]
 
     def batches(self, split: str, view: str = IMAGE) -> Iterator[NDArray[np.uint8]]:
         """(n, height, width, c) uint8 images of a split in order, n <= 64; told when taken."""
@@ -126,3 +159,25 @@ class Format(ABC):
         Args:
             out: the folder as the user named it.
         """
+
+
+class PartedFormat(Format):
+    """A format whose files fall into parts that many processes can write."""
+
+    @abstractmethod
+    def parts(self, source: Source) -> Sequence[Part]:
+        """The parts of what was planned; each has files of its own."""
+
+    @abstractmethod
+    def prepare(self, source: Source, out: Path) -> None:
+        """Write to an empty folder what belongs to no part, and all folders that parts need."""
+
+    @abstractmethod
+    def write_part(self, source: Source, out: Path, part: Part) -> None:
+        """Write the files of a part to a prepared folder; see `Format.write`."""
+
+    def write(self, source: Source, out: Path) -> None:
+        """Write one part after the other; see `Format.write`."""
+        self.prepare(source, out)
+        for part in self.parts(source):
+            self.write_part(source, out, part)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samediff_stimuli import tasks
-from samediff_stimuli.cards.exports.format import Format, Source
+from samediff_stimuli.cards.exports.format import Part, PartedFormat, Source
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.table import IMAGE, Column, Table
 
@@ -28,16 +28,24 @@ FILES = r"\w+\.(csv|jsonl)|\w+/[^/]+/\d{7,}\.png"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Png(Format):
+class Png(PartedFormat):
     """Every image as a PNG file, and its columns as CSV and JSON lines."""
 
     name = "png"
     files = re.compile(FILES)
 
-    def write(self, source: Source, out: Path) -> None:
-        """Write every split; see `Format.write`."""
+    def parts(self, source: Source) -> Sequence[Part]:
+        """The images of each shard; see `PartedFormat.parts`."""
+        return [part for split in source.splits for part in source.parts(split)]
+
+    def prepare(self, source: Source, out: Path) -> None:
+        """Write the tables; see `PartedFormat.prepare`."""
         for split in source.splits:
-            write_split(source, split.name, out)
+            prepare_split(source, split.name, out)
+
+    def write_part(self, source: Source, out: Path, part: Part) -> None:
+        """Write images; see `PartedFormat.write_part`."""
+        write_images(source, part, out)
 
     def shown(self, out: Path) -> Sequence[str]:
         """Folders and tables; see `Format.shown`."""
@@ -65,8 +73,8 @@ def files_of(made: Manifest, split: str, table: Table, view: str = IMAGE) -> lis
     return [f"{top}/{names[label]}/{index:07d}.png" for label, index in pairs]
 
 
-def write_split(source: Source, split: str, out: Path) -> None:
-    """Write the images and tables of one split to an existing folder."""
+def prepare_split(source: Source, split: str, out: Path) -> None:
+    """Write the tables of one split, and the folders of its images, to an existing folder."""
     table, columns = source.reader(split).table, source.task.columns(source.recipe)
     heads = {}
     for view in (view.name for view in source.task.views):
@@ -74,11 +82,18 @@ def write_split(source: Source, split: str, out: Path) -> None:
         top = files[0].split("/")[0]
         for name in source.task.label_column(source.recipe).names:
             (out / top / name).mkdir(parents=True)
-        for file, png in zip(files, source.pngs(split, view=view), strict=True):
-            (out / file).write_bytes(png)
         heads["file" if view == IMAGE else f"{view}_file"] = files
     write_csv(out / f"{split}.csv", heads, table, columns)
     write_json_lines(out / f"{split}.jsonl", heads, table, columns)
+
+
+def write_images(source: Source, part: Part, out: Path) -> None:
+    """Write the images of a part of a split to a folder that was prepared for it."""
+    table, rows = source.table(part), range(part.first, part.stop)
+    for view in (view.name for view in source.task.views):
+        files = files_of(source.made, part.split, table, view)
+        for file, png in zip(files, source.pngs(part.split, rows, view), strict=True):
+            (out / file).write_bytes(png)
 
 
 def plain(table: Table, column: Column) -> NDArray[Any]:

@@ -15,30 +15,34 @@ import shlex
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from samediff_stimuli.cards.exports import hub
-from samediff_stimuli.cards.exports.format import Format, Source
+from samediff_stimuli.cards.exports.format import Part, PartedFormat, Source
 from samediff_stimuli.table import IMAGE, Column
 
 _SAMPLES = 5000  # of a file: some 25 MB
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebDataset(Format):
+class WebDataset(PartedFormat):
     """The rows of each split in tar files, which the libraries webdataset and datasets read."""
 
     name = "webdataset"
     files = re.compile(rf"{re.escape(hub.CARD)}|\w+-\d{{6,}}\.tar")
 
-    def write(self, source: Source, out: Path) -> None:
-        """Write the tar files of every split; see `Format.write`."""
-        for split in source.splits:
-            samples = _samples(source, split.name)
-            for number in range(-(-split.rows // _SAMPLES)):
-                _write_tar(out / f"{split.name}-{number:06d}.tar", islice(samples, _SAMPLES))
+    def parts(self, source: Source) -> Sequence[Part]:
+        """The tar files of every split; see `PartedFormat.parts`."""
+        return [part for split in source.splits for part in source.parts(split, _SAMPLES)]
+
+    def write_part(self, source: Source, out: Path, part: Part) -> None:
+        """Write a tar file; see `PartedFormat.write_part`."""
+        number = part.first // _SAMPLES
+        _write_tar(out / f"{part.split}-{number:06d}.tar", _samples(source, part))
+
+    def prepare(self, source: Source, out: Path) -> None:
+        """Write the card; see `PartedFormat.prepare`."""
         hub.write_card(source, out, [(s.name, f"{s.name}-*.tar") for s in source.splits])
 
     def shown(self, out: Path) -> Sequence[str]:
@@ -53,11 +57,12 @@ class WebDataset(Format):
         return [hub.loading(out), f"python -c {shlex.quote(code)}  # pip install webdataset"]
 
 
-def _samples(source: Source, split: str) -> Iterator[dict[str, bytes]]:
+def _samples(source: Source, part: Part) -> Iterator[dict[str, bytes]]:
     """The files of each sample, by name."""
-    table, columns = source.reader(split).table, source.task.columns(source.recipe)
+    table, columns = source.table(part), source.task.columns(source.recipe)
+    rows = range(part.first, part.stop)
     names = [view.name for view in source.task.views]
-    pngs = zip(*(source.pngs(split, view=view) for view in names), strict=True)
+    pngs = zip(*(source.pngs(part.split, rows, view) for view in names), strict=True)
     for number, images in enumerate(pngs):
         row = table.row(number)
         text = json.dumps(_named(row, columns), ensure_ascii=False, separators=(",", ":"))

@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
     ("count", "names"),
     [
         (3, ["generate", "export --overwrite", "import"]),
-        pytest.param(10, [], marks=pytest.mark.slow),
+        pytest.param(
+            *(4, ["generate --overwrite", "render", "export webdataset", "publish"]),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_kills(count, names):

@@ -14,12 +14,14 @@ from click.testing import CliRunner
 
 from samediff_stimuli import AlignedOptions, InputError, export, generate, make_recipe
 from samediff_stimuli.cards import exports
+from samediff_stimuli.cards.exports import folder as exported
 from samediff_stimuli.cards.exports.folder import MARKER, source_of
 from samediff_stimuli.cli import main
 from samediff_stimuli.reading import SplitReader
 from tests.factor_sets import use_tiny
 
 FORMATS = [name for name in exports.MODULES if name != "benchmark-npz"]  # that one is for grids
+PARTED = ["png", "coco", "parquet", "webdataset"]  # which many workers can write
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,54 @@ def test_same_dataset_same_bytes(name, folder, tmp_path):
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     files = contents(tmp_path / "one").keys() - {MARKER}
     assert all(exports.get(name).files.fullmatch(file) for file in files)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """A folder of two shards without a mirror in train; tests must not change it."""
+    out = tmp_path_factory.mktemp("parts") / "set"
+    sizes = {"train": 6440, "validation": 0, "test": 8, "ood": 0}
+    options = AlignedOptions(image_size=64, patch_size=16, **sizes)
+    generate(make_recipe("discrimination", 0, options), out, workers=1, parquet=False)
+    return out
+
+
+def test_many_workers_write_the_same_bytes(parts, tmp_path):
+    """Two processes write what one writes, and tell of as many images; no folder is in between."""
+    for name in PARTED:
+        splits = ["train", "test"] if name == "webdataset" else ["test"]
+        told, how = [], {"splits": splits, "overwrite": True}
+        export(parts, tmp_path / "one", name, **how)
+        export(parts, tmp_path / "two", name, workers=2, on_rows=told.append, **how)
+        assert contents(tmp_path / "one") == contents(tmp_path / "two"), name
+        chosen = exports.get(name)()
+        assert sum(told) == chosen.steps(chosen.plan(source_of(parts, splits)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_workers_must_see_the_folder(folder, tmp_path):
+    """A worker without the folder, or with another release, writes nothing."""
+    source, png = source_of(folder, ["test"]), exports.get("png")()
+    (part,) = png.parts(source)
+    with pytest.raises(InputError, match=r"does not see .*/absent; all workers need the dataset"):
+        exported._write_part(png, source, tmp_path / "absent", part, "0.0.1")
+    with pytest.raises(InputError, match=r"this machine 0\.0\.1, .* give all workers the same"):
+        exported._write_part(png, source, tmp_path, part, "0.0.1")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - set(PARTED)))
+def test_other_formats_have_one_process(name, tmp_path, folder):
+    """Workers for a format without parts are refused in a line that names those with."""
+    words = ["export", folder, "--format", name, "--out", tmp_path / "out"]
+    for more in (["--workers", "2"], ["--engine", "dask"]):
+        done = CliRunner().invoke(main, [str(word) for word in (*words, *more)])
+        assert done.exit_code == 2
+        assert done.stderr.strip() == (
+            f"Error: format {name!r} is written by one process; --workers and --engine are for "
+            f"{', '.join(PARTED)}; leave them out"
+        )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", FORMATS)
