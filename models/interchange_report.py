@@ -135,10 +135,18 @@ class InterchangeReport:
     def markdown(self) -> str:
         """A page: what was done, and a table of every split."""
         config, digest = self.config, self.digest[:16]
+        layers = sorted({each.layer for each in self.learned})
         lines = [
             f"# Interchange interventions on {self.model}",
             "",
             *([self.about, ""] if self.about else []),
+            "Made by `samediff-stimuli interchange RUN DIR --layers "
+            f"{','.join(map(str, layers))} --epochs {config.epochs} --batch-size "
+            f"{config.batch_size} --seed {config.seed}`; every number is in `interchange.json` and "
+            "`interchange.csv`.",
+            "",
+            "![Share of target answers by layer](interchange.png)",
+            "",
             f"Counterfactual pairs: `{self.dataset}`, content digest `{digest}`. A property of the "
             "source object in the counterfactual image is put into the edited object's tokens of "
             "the base image, in the hidden state that a layer gives (0 is what enters the first "
@@ -150,8 +158,8 @@ class InterchangeReport:
             "2024, section 4).",
             "- **full swap**: the states of the object's tokens are exchanged whole: how much "
             "those tokens decide. It is no test of one property, since the other goes along: a "
-            "pair that should become the same becomes different in the other, so that 50 % is all "
-            "that it can reach on discrimination. More than that takes a property by itself.",
+            "pair that should become the same then differs in the other, so that on discrimination "
+            "a model that errs nowhere gets 50 %. More than that takes a property by itself.",
             "- **wrong tokens**: the learned subspace is exchanged between the two images at a "
             "place of the same size where neither has an object.",
             "- **none**: no intervention.",
