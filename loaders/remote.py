@@ -17,7 +17,8 @@ from samediff_stimuli.loaders.dataset import StimulusDataset
 from samediff_stimuli.loaders.fetched import MissingError
 from samediff_stimuli.manifest import MOST_BYTES, NAME, Manifest, load
 from samediff_stimuli.recipe import InputError
-from samediff_stimuli.remote import Store, UnreachableError, store
+from samediff_stimuli.remote import OversizeError, Store, UnreachableError, store
+from samediff_stimuli.shards import DamagedError
 
 _CHECKED = ".checked"  # says which files were hashed
 
@@ -98,6 +99,8 @@ class _Fetch:
                 self._there.get(path, target, self._sizes[path])
             except FileNotFoundError as error:
                 raise MissingError(path) from error
+            except OversizeError as error:
+                raise DamagedError(f"{self.place}: {error}") from error
         return target
 
 
@@ -117,6 +120,8 @@ def _manifest(there: Store, place: Path) -> tuple[Path, Manifest]:
         raise InputError(
             f"there is no dataset at {there.url}: it has no {NAME}; give the folder that has"
         ) from error
+    except OversizeError as error:
+        raise DamagedError(f"{there.url}: {error}") from error
     except UnreachableError as error:
         if not newest.is_file():
             raise

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from samediff_stimuli.recipe import InputError
-from samediff_stimuli.shards import DamagedError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _LOCAL = ("file", "local")
@@ -77,6 +76,7 @@ class Store:
             most: bytes that it may have.
 
         Raises:
+            OversizeError: if it has more; nothing is left.
             OSError: if this machine's disk is full.
         """
         temporary = _temporary(target)
@@ -191,12 +191,16 @@ class UnreachableError(InputError):
     """A store does not answer, or refuses."""
 
 
+class OversizeError(Exception):
+    """A file has more bytes than it may have."""
+
+
 @contextlib.contextmanager
 def _told(url: str) -> Iterator[None]:
     """Turn what drivers raise into one line, but that a file is not there, or a disk full."""
     try:
         yield
-    except (FileNotFoundError, InputError, DamagedError):
+    except (FileNotFoundError, InputError, OversizeError):
         raise
     except (PermissionError, NotImplementedError) as error:
         raise UnreachableError(f"{url} refuses: {in_a_line(error)}") from error
@@ -217,7 +221,7 @@ def _limit(path: str, most: int) -> Any:
         def relative_update(self, inc: int = 1) -> None:
             super().relative_update(inc)
             if self.value > most:
-                raise DamagedError(f"{path} has more than {most} bytes")
+                raise OversizeError(f"{path} has more than {most} bytes")
 
     return Limit()
 
