@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from samediff_stimuli import caches
 from samediff_stimuli.blender_scenes import cutouts
 from samediff_stimuli.blender_scenes.cutouts import SIZE
 from samediff_stimuli.blender_scenes.sources import sources
@@ -43,25 +42,7 @@ def kept(number: int, size: int = SIZE) -> NDArray[np.uint8]:
 def folder(size: int = SIZE) -> Path:
     """Where cut-outs of a size are kept: under $SAMEDIFF_STIMULI_CACHE, or in the user's cache."""
     named = f"cutouts-{size}-{sources()[:16]}"
-    return _usable(os.environ.get("SAMEDIFF_STIMULI_CACHE", "")) / named
-
-
-@lru_cache(maxsize=8)
-def _usable(wanted: str) -> Path:
-    """The first folder that can be made and written to: as wanted, the user's, a temporary one."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    if not Path(cache).is_absolute():
-        cache = os.path.expanduser("~/.cache")  # begins with ~ still where there is no home
-    own = Path(cache) / "samediff-stimuli" if Path(cache).is_absolute() else None
-    for place in (Path(wanted).absolute() if wanted else None, own):
-        try:
-            if place is not None:
-                place.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=place):
-                    return place
-        except OSError:
-            continue
-    return Path(tempfile.mkdtemp(prefix="samediff-stimuli-"))
+    return caches.folder() / named
 
 
 def digest(pixels: NDArray[np.uint8]) -> str:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import h5py
 
 from samediff_stimuli import codec, locks, manifest, preview, tasks
-from samediff_stimuli.cards import croissant, factors, folder, validated
+from samediff_stimuli.cards import croissant, factors, folder, remote, validated
 from samediff_stimuli.cards.card import card
 from samediff_stimuli.cards.origin import Origin
 from samediff_stimuli.cards.parquet import ParquetMirror
@@ -31,6 +32,7 @@ from samediff_stimuli.engine import (
 from samediff_stimuli.engines import LOKY, Crew, Engine, opened
 from samediff_stimuli.manifest import Manifest, ShardRecord
 from samediff_stimuli.recipe import InputError, Recipe
+from samediff_stimuli.remote import is_url
 
 
 def generate(
@@ -49,6 +51,7 @@ def generate(
     Args:
         recipe: what to make, from `make_recipe`.
         out: the folder; made if missing, finished if it holds this recipe's unfinished dataset.
+            Or the URL of one, e.g. "s3://bucket/name"; see `cards.remote.generate`.
         workers: shards made at once; when None, all workers of the cluster at the engine's
             address, else as many processes as make this set fastest.
         parquet: write the Parquet mirror that `load_dataset(out)` reads.
@@ -72,6 +75,10 @@ def generate(
             goes on from there.
     """
     workers = _workers(recipe, workers, engine)
+    if is_url(out):
+        how: dict[str, Any] = {"workers": workers, "origin": origin, "engine": engine}
+        how |= {"parquet": parquet, "overwrite": overwrite, "on_rows": on_rows}
+        return remote.generate(recipe, str(out), **how)
     out = Path(out)
     folder.check(out, recipe, parquet, overwrite)
     done = None if origin else folder.complete(out, recipe, parquet)

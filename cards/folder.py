@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from samediff_stimuli import engine, kept, locks, manifest, tasks
@@ -111,6 +111,16 @@ def _shards(out: Path) -> list[Path]:
     """Files that are named and placed like our shards."""
     files = [path for top in _FOLDERS for path in (out / top).glob("*/*")]
     return [path for path in files if path.is_file() and _SHARD.fullmatch(path.name)]
+
+
+def is_ours(path: PurePosixPath) -> bool:
+    """Whether a path, relative to a dataset's folder, is one that a dataset's file may have."""
+    top, depth = path.parts[0], len(path.parts)
+    if depth == 1:
+        return path.name in _OUR_FILES
+    if top == engine.PARTIAL:
+        return True
+    return top in _FOLDERS and depth == 3 and bool(_SHARD.fullmatch(path.name))
 
 
 def _strangers(out: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from samediff_stimuli.loaders.hub import from_hub
 from samediff_stimuli.loaders.interventions import InterventionBatch, intervention_batch
 from samediff_stimuli.loaders.labels import TokenLabels, token_labels
 from samediff_stimuli.loaders.loader import BatchLoader, ShuffledBatches, make_loader
+from samediff_stimuli.loaders.remote import from_url
 from samediff_stimuli.loaders.stream import StimulusStream
 from samediff_stimuli.loaders.tokens import (
     background_token_mask,
@@ -36,6 +37,7 @@ __all__ = [
     "box_coverage",
     "changed_pairs",
     "from_hub",
+    "from_url",
     "intervention_batch",
     "make_loader",
     "matched_pairs",

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from samediff_stimuli import hub, tasks
-from samediff_stimuli.factor_task import GRID
+from samediff_stimuli import hub
+from samediff_stimuli.loaders import fetched
 from samediff_stimuli.loaders.dataset import StimulusDataset
-from samediff_stimuli.loaders.factors import FactorDataset
-from samediff_stimuli.manifest import NAME, FileRecord, Manifest, load
+from samediff_stimuli.loaders.fetched import MissingError
+from samediff_stimuli.manifest import NAME, Manifest, load
 from samediff_stimuli.recipe import InputError
-from samediff_stimuli.shards import DamagedError, file_sha256
+from samediff_stimuli.shards import DamagedError
 
 _KIND = "dataset"
 _CHECKED = "samediff-stimuli"  # folder of the library's cache of a repository: what was hashed
@@ -64,15 +63,16 @@ def from_hub(
     hub.check_config(config)
     fetch = _Fetch(repo_id, revision, cache_dir, token)
     root, manifest = _manifest(fetch, config)
-    is_grid = tasks.get(manifest.recipe.task).space(manifest.recipe) is not None
-    if hold_out is not None and (not is_grid or columns is not None):
-        raise InputError(f"hold_out {hold_out!r} is for grids of factors, without columns")
-    for file in _needed(manifest, split if hold_out is None else GRID):
-        _checked(fetch, root, file)
-    if is_grid and columns is None:
-        how: dict[str, Any] = {"hold_out": hold_out, "_manifest": manifest}
-        return FactorDataset(root, split, transform=transform, **how)
-    return StimulusDataset(root, split, columns=columns, transform=transform, _manifest=manifest)
+    return fetched.opened(
+        fetch,
+        root,
+        manifest,
+        split,
+        notes=root.parents[1] / _CHECKED,
+        columns=columns,
+        transform=transform,
+        hold_out=hold_out,
+    )
 
 
 class _Fetch:
@@ -93,6 +93,11 @@ class _Fetch:
         self.revision = revision
         self._cache_dir = cache_dir
         self._token = token
+
+    @property
+    def place(self) -> str:
+        """The repository, for messages."""
+        return self.repo_id
 
     def __call__(self, path: str, anew: bool = False) -> Path:
         """A file of the repository, in the cache; `anew` replaces what is there."""
@@ -123,11 +128,9 @@ class _Fetch:
 
 def _manifest(fetch: _Fetch, config: str) -> tuple[Path, Manifest]:
     """The folder that a repository's files are in, in the cache, and a dataset's manifest."""
-    from huggingface_hub.errors import EntryNotFoundError
-
     try:
         path = fetch(hub.own_place(config, NAME))
-    except EntryNotFoundError as error:
+    except MissingError as error:
         known = list(dict.fromkeys(fetch.configs()))
         few = config == hub.MINI or config.endswith(f"-{hub.MINI}")
         hint = "; few rows are Parquet alone: use load_dataset" if few and known else ""
@@ -142,52 +145,9 @@ def _manifest(fetch: _Fetch, config: str) -> tuple[Path, Manifest]:
     return root, manifest
 
 
-def _needed(manifest: Manifest, split: str) -> list[FileRecord]:
-    """The files that a split is read from; each lies in a folder of its dataset's."""
-    index = manifest.index_of(split)
-    files = [shard.file for shard in manifest.of_split(split)] + ([index.file] if index else [])
-    for file in files:
-        if not file.path.startswith(tuple(f"{top}/{manifest.name}/" for top in hub.DATA)):
-            raise DamagedError(f"the manifest of {manifest.name!r} lists {file.path!r} as its data")
-    return files
-
-
-def _checked(fetch: _Fetch, root: Path, file: FileRecord) -> None:
-    """Fetch a file and compare its SHA-256 with the manifest's, unless that was done before."""
-    from huggingface_hub.errors import EntryNotFoundError
-
-    note = root.parents[1] / _CHECKED / file.sha256
-    for anew in (False, True):  # what is in the cache may have been damaged there
-        try:
-            path = fetch(file.path, anew)
-        except EntryNotFoundError as error:
-            raise DamagedError(f"{fetch.repo_id} lacks {file.path}, which it lists") from error
-        state = path.stat()
-        seen = f"{state.st_size} {state.st_mtime_ns}"
-        with contextlib.suppress(OSError):
-            if not anew and note.read_text() == seen:
-                return
-        if file_sha256(path) == file.sha256:
-            _write(note, seen)
-            return
-    raise DamagedError(
-        f"{file.path} of {fetch.repo_id} does not have the SHA-256 that its manifest gives, "
-        f"{file.sha256[:12]}"
-    )
-
-
-def _write(note: Path, seen: str) -> None:
-    """Keep a note; without it a file is hashed again."""
-    temporary = note.with_name(f".{note.name}.{os.getpid()}.tmp")
-    with contextlib.suppress(OSError):
-        note.parent.mkdir(exist_ok=True)
-        temporary.write_text(seen)
-        os.replace(temporary, note)
-
-
 @contextlib.contextmanager
 def _told(repo_id: str, revision: str | None) -> Iterator[None]:
-    """Turn what the Hub's library raises into one line, but that a repository lacks a file."""
+    """Turn what the Hub's library raises into one line, or MissingError if it lacks a file."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         LocalEntryNotFoundError,
@@ -198,8 +158,8 @@ def _told(repo_id: str, revision: str | None) -> Iterator[None]:
         yield
     except LocalEntryNotFoundError as error:  # neither in the cache nor to be had
         raise InputError(hub.in_a_line(error, repo_id)) from error
-    except EntryNotFoundError:
-        raise
+    except EntryNotFoundError as error:
+        raise MissingError(str(error)) from error
     except RevisionNotFoundError as error:
         raise InputError(f"{repo_id} has no revision {revision!r}") from error
     except hub.network_errors() as error:

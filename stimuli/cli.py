@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from samediff_stimuli import cli_remote
 from samediff_stimuli.cli_analysis import attention_command, interchange_command
 from samediff_stimuli.cli_crew import crew_options
 from samediff_stimuli.cli_evaluation import audit_command, evaluate_command
@@ -25,6 +26,7 @@ from samediff_stimuli.cli_gallery import preview_command, serve_command
 from samediff_stimuli.cli_group import Commands, fail
 from samediff_stimuli.cli_hub import publish_command
 from samediff_stimuli.cli_models import matrix_command, train_command
+from samediff_stimuli.cli_remote import Place
 from samediff_stimuli.cli_report import progress, say_made, size
 from samediff_stimuli.cli_validation import validate_command
 from samediff_stimuli.engines import Engine
@@ -184,7 +186,7 @@ def list_tasks() -> None:
 @main.command(cls=_TaskCommand)
 @_task
 @_seed
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; default NAME-seedSEED here.")
+@click.option("--out", type=Place(urls=True), help="Folder or URL; default NAME-seedSEED here.")
 @crew_options
 @click.option("--parquet/--no-parquet", default=True, help="Write the Parquet mirror as well.")
 @click.option("--dry-run", is_flag=True, help="Say how many files, bytes and seconds; write none.")
@@ -192,7 +194,7 @@ def list_tasks() -> None:
 def generate(
     task: str,
     seed: int,
-    out: Path | None,
+    out: Path | str | None,
     workers: int | None,
     engine: str,
     address: str | None,
@@ -207,11 +209,16 @@ def generate(
     An interrupted run goes on where it stopped when the same command is run again. The same
     command gives the same images on every machine; rendered ones, on every machine of one kind.
 
+    --out takes any URL of fsspec, too: the set is made in the user's cache ($SAMEDIFF_STIMULI_CACHE
+    names another place, with room for it), then sent, its manifest last. s3:// needs the package
+    s3fs, gs:// gcsfs.
+
     \b
     samediff-stimuli generate --task discrimination --seed 0
     samediff-stimuli generate --task rmts --seed 0 --patch-size 16 --combinations 32
     samediff-stimuli generate --task rmts --seed 1 --train 100000 --ood 0 --out big --dry-run
     samediff-stimuli generate --task rmts --seed 0 --engine dask --address tcp://HOST:8786
+    samediff-stimuli generate --task rmts --seed 0 --out s3://BUCKET/rmts-p32-seed0
     """
     import time
 
@@ -229,9 +236,11 @@ def generate(
         click.echo(f"{out}: {images:,} images in {guess.files} files, about {size(guess.n_bytes)}")
         click.echo(f"about {guess.seconds:.0f} s with {guess.workers} workers; nothing was written")
         return
+    how: dict[str, Any] = {"workers": workers, "parquet": parquet, "engine": chosen}
+    if isinstance(out, str):
+        return cli_remote.generate(recipe, name, out, overwrite, **how)
     began = time.perf_counter()
     with progress(total, f"making {name}") as on_rows:
-        how: dict[str, Any] = {"workers": workers, "parquet": parquet, "engine": chosen}
         made = dataset.generate(recipe, out, overwrite=overwrite, on_rows=on_rows, **how)
     splits = {split.name for split in tasks.get(task).splits(recipe)}
     trains = "validation" in splits or tasks.get(task).space(recipe) is not None

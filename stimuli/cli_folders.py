@@ -12,6 +12,7 @@ import click
 from samediff_stimuli import cli_report
 from samediff_stimuli.cards import exports
 from samediff_stimuli.cli_crew import crew_options
+from samediff_stimuli.cli_remote import Place
 from samediff_stimuli.engines import Engine
 from samediff_stimuli.recipe import InputError
 
@@ -23,7 +24,7 @@ _SHOWN = 5  # strays that are named
 
 @click.command("import")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Dataset folder.")
+@click.option("--out", type=Place(urls=False), required=True, help="Dataset folder.")
 @click.option("--split", help="Name of the one split of FOLDER/CLASS/*; default test.")
 @click.option(
     "--image-size",
@@ -134,7 +135,7 @@ def _import_folder(folder: Path, out: Path, split: str | None, **given: Any) -> 
 @click.option(
     "--format", "kind", type=click.Choice(list(exports.MODULES)), required=True, help="See above."
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--out", type=Place(urls=False), required=True, help="Folder to write.")
 @click.option("--split", "splits", multiple=True, help="Split to write; give it again for more.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the folder.")
 @crew_options

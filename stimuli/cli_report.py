@@ -59,6 +59,26 @@ def check_out(out: Path) -> None:
         raise InputError(f"--out {out} is a dataset; give another folder")
 
 
+def say_held(place: Path | str, made: Manifest, seconds: float) -> None:
+    """Say what a dataset folder holds.
+
+    Args:
+        place: the folder, or its URL.
+        made: its manifest.
+        seconds: how long it took.
+    """
+    from samediff_stimuli import tasks
+
+    task = tasks.get(made.recipe.task)
+    splits = task.splits(made.recipe)
+    total = sum(shard.rows for shard in made.shards) * len(task.views)
+    n_bytes = sum(file.n_bytes for file in made.files())
+    click.echo(f"{place}: {total:,} images, {size(n_bytes)}, in {seconds:.1f} s")
+    for split in splits:
+        click.echo(f"  {split.name:<18} {split.rows:>9,}  {split.about}")
+    click.echo(f"content digest {made.digest()}")
+
+
 def say_made(out: Path, made: Manifest, seconds: float, then: Sequence[str]) -> None:
     """Say what a dataset folder holds, and what to type next.
 
@@ -70,14 +90,8 @@ def say_made(out: Path, made: Manifest, seconds: float, then: Sequence[str]) -> 
     """
     from samediff_stimuli import tasks
 
-    task = tasks.get(made.recipe.task)
-    splits = task.splits(made.recipe)
-    total = sum(shard.rows for shard in made.shards) * len(task.views)
-    n_bytes = sum(file.n_bytes for file in made.files())
-    click.echo(f"{out}: {total:,} images, {size(n_bytes)}, in {seconds:.1f} s")
-    for split in splits:
-        click.echo(f"  {split.name:<18} {split.rows:>9,}  {split.about}")
-    click.echo(f"content digest {made.digest()}")
+    say_held(out, made, seconds)
+    splits = tasks.get(made.recipe.task).splits(made.recipe)
     named = str(out) if not str(out).startswith("-") else f"./{out}"
     quoted = json.dumps(named, ensure_ascii=False)
     load = f"from datasets import load_dataset; print(load_dataset({quoted}))"

@@ -23,7 +23,7 @@ from samediff_stimuli.shards import DamagedError
 NAME = "manifest.json"
 MANIFEST_VERSION = 1
 _ABOUT = "about"  # says nothing of the content; holds the SHA-256 of all else
-_MOST = 1 << 28  # bytes that are read; a set of a million images takes less than a hundredth
+MOST_BYTES = 1 << 28  # bytes that are read; a set of a million images takes less than a hundredth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,8 +301,8 @@ def load(folder: Path) -> Manifest:
 def _damage(path: Path) -> Iterator[None]:
     """Turns what is raised by data of other forms into DamagedError."""
     try:
-        if path.stat().st_size > _MOST:
-            raise ValueError(f"it has more than {_MOST} bytes")
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"it has more than {MOST_BYTES} bytes")
         yield
     except InputError:
         raise

@@ -9,7 +9,7 @@ import pytest
 from samediff_stimuli import generate, make_recipe, tasks
 from samediff_stimuli.cards.publishing import publish
 from samediff_stimuli.loaders import FactorDataset, StimulusDataset, from_hub
-from samediff_stimuli.loaders import hub as reading
+from samediff_stimuli.loaders import fetched as reading
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.shards import DamagedError
 from tests import hub as test_hub

@@ -1,0 +1,67 @@
+"""Places that commands write to: folders, or URLs where a command can send to one."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from samediff_stimuli.cli_report import progress, say_held
+from samediff_stimuli.recipe import InputError
+from samediff_stimuli.remote import is_url
+
+if TYPE_CHECKING:
+    from samediff_stimuli.recipe import Recipe
+
+
+class Place(click.Path):
+    """A path; a URL stays a string, or is refused.
+
+    Args:
+        urls: whether the command can send to URLs.
+    """
+
+    def __init__(self, *, urls: bool) -> None:
+        """Take any path."""
+        super().__init__(path_type=Path)
+        self.urls = urls
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, or the URL as it is."""
+        if not is_url(value):
+            return super().convert(value, param, ctx)
+        if not self.urls:
+            raise InputError(f"--out {value} is a URL; this command writes folders: give a path")
+        return value
+
+
+def generate(recipe: Recipe, name: str, url: str, overwrite: bool, **how: Any) -> None:
+    """Make a dataset and send it to a URL; say what is there.
+
+    Args:
+        recipe: what to make.
+        name: the dataset's name.
+        url: of the folder.
+        overwrite: replace another dataset there.
+        how: what else `dataset.generate` takes.
+    """
+    from samediff_stimuli import tasks
+    from samediff_stimuli.cards import dataset, remote
+
+    began = time.perf_counter()
+    total = sum(split.rows for split in tasks.get(recipe.task).stored_splits(recipe))
+    with remote.target(url, recipe, parquet=how["parquet"], overwrite=overwrite) as place:
+        made = place.made
+        if made is None:
+            with progress(total, f"making {name}") as on_rows:
+                made = dataset.generate(recipe, place.staging, on_rows=on_rows, **how)
+            n_bytes = sum(file.n_bytes for file in made.files())
+            with progress(n_bytes, f"sending {name}") as on_bytes:
+                place.send(on_bytes)
+    say_held(url, made, time.perf_counter() - began)
+    first = tasks.get(recipe.task).splits(recipe)[0].name
+    click.echo("\nNext:\n  from samediff_stimuli.loaders import from_url")
+    click.echo(f"  data = from_url({json.dumps(url, ensure_ascii=False)}, {json.dumps(first)})")
