@@ -23,7 +23,7 @@ from samediff_stimuli.cards import folder
 from samediff_stimuli.engine import PARTIAL
 from samediff_stimuli.manifest import NAME, FileRecord, Manifest, load
 from samediff_stimuli.recipe import InputError, Recipe
-from samediff_stimuli.remote import Listed, Store, UnreachableError, md5_of, store
+from samediff_stimuli.remote import Listed, Store, UnreachableError, in_a_line, md5_of, store
 from samediff_stimuli.shards import DamagedError
 
 _CLAIM = f"{PARTIAL}/sending.json"
@@ -202,7 +202,7 @@ def _probe(there: Store) -> None:
         if _CLAIM not in there.listed():
             there.remove_folder(PARTIAL)
     except FileNotFoundError as error:  # no such bucket
-        raise InputError(f"--out {there.url} cannot be written: {error} is not there") from error
+        raise InputError(f"--out {there.url} cannot be written: {in_a_line(error)}") from error
 
 
 def _whole(there: Store, listed: Mapping[str, Listed]) -> Manifest | None:
