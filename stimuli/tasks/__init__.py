@@ -199,25 +199,30 @@ class Task:
 
 
 @lru_cache(maxsize=1)
+def _names() -> tuple[str, ...]:
+    """The names of all tasks: those of the modules in this folder, in order."""
+    return tuple(sorted(info.name for info in pkgutil.iter_modules(__path__)))
+
+
+@lru_cache(maxsize=1)
 def registry() -> dict[str, Task]:
     """Every task by name: the `TASK` constant of each module in this folder."""
-    modules = sorted(info.name for info in pkgutil.iter_modules(__path__))
-    tasks = [importlib.import_module(f"{__name__}.{module}").TASK for module in modules]
-    return {task.name: task for task in tasks}
+    return {name: get(name) for name in _names()}
 
 
 def get(name: str) -> Task:
-    """The task of that name.
+    """The task of that name; others are not imported.
 
     Raises:
         InputError: if there is none; suggests the nearest name.
     """
-    known = registry()
+    known = _names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(f"unknown task {name!r}; {hint}known: {', '.join(known)}")
-    return known[name]
+    task: Task = importlib.import_module(f"{__name__}.{name}").TASK
+    return task
 
 
 def make_recipe(task: str, seed: int, options: Options | None = None) -> Recipe:

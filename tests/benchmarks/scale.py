@@ -75,7 +75,7 @@ def draw(found: list[dict[str, float]], path: Path) -> None:
         axes.loglog(sizes, [each[name] for each in found], marker=marker, label=label)
     axes.set_xlabel("images")
     axes.set_ylabel("seconds")
-    axes.set_title("discrimination, 224 x 224; start of Python included but for open and read")
+    axes.set_title("discrimination, 224 x 224 pixels")
     axes.grid(which="major", alpha=0.3)
     axes.legend()
     save(figure, path)

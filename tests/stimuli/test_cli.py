@@ -141,6 +141,12 @@ def test_from_inside_the_folder(copied, monkeypatch):
     assert not (copied.parent / "copied-run").exists()
 
 
+def test_a_task_is_named_as_its_module():
+    """So that one is found without importing the others."""
+    for name, task in tasks.registry().items():
+        assert task.name == name
+
+
 @pytest.mark.parametrize("name", [n for n, t in tasks.registry().items() if t.variants])
 def test_show_names_every_class(name, tmp_path):
     """show prints the scene of any task, classes by name, and writes its picture."""
