@@ -35,12 +35,12 @@ def tiny(name):
 
 
 def use_tiny(monkeypatch, *names):
-    """Put the small sets in the registry's place for the length of a test."""
+    """Put the small sets in the whole ones' place for the length of a test."""
     for name in names or LEVELS:
-        monkeypatch.setitem(tasks.registry(), name, tiny(name))
+        monkeypatch.setitem(tasks._FOUND, name, tiny(name))
 
 
 def use_whole(monkeypatch):
     """Put the whole sets back for a while."""
     for name, (module, _) in LEVELS.items():
-        monkeypatch.setitem(tasks.registry(), name, module.TASK)
+        monkeypatch.setitem(tasks._FOUND, name, module.TASK)

@@ -204,7 +204,9 @@ def _names() -> tuple[str, ...]:
     return tuple(sorted(info.name for info in pkgutil.iter_modules(__path__)))
 
 
-@lru_cache(maxsize=1)
+_FOUND: dict[str, Task] = {}  # those that were asked for
+
+
 def registry() -> dict[str, Task]:
     """Every task by name: the `TASK` constant of each module in this folder."""
     return {name: get(name) for name in _names()}
@@ -221,8 +223,9 @@ def get(name: str) -> Task:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(f"unknown task {name!r}; {hint}known: {', '.join(known)}")
-    task: Task = importlib.import_module(f"{__name__}.{name}").TASK
-    return task
+    if name not in _FOUND:
+        _FOUND[name] = importlib.import_module(f"{__name__}.{name}").TASK
+    return _FOUND[name]
 
 
 def make_recipe(task: str, seed: int, options: Options | None = None) -> Recipe:

@@ -69,7 +69,6 @@ def test_it_is_valid(made, task, caplog):
     assert {"rai:dataBiases", "rai:dataLimitations", "rai:dataCollection"} <= found.keys()
 
 
-@pytest.mark.slow
 def test_a_grid(tmp_path, monkeypatch):
     """Of a grid, splits say which is stored, and lists of rows are among the files."""
     use_tiny(monkeypatch, "dsprites")
