@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from samediff_stimuli import DasOptions, InputError, cli, export_png, generate, make_recipe, render
+from samediff_stimuli import DasOptions, InputError, cli, export, generate, make_recipe, render
 from samediff_stimuli.loaders import StimulusDataset, StimulusStream, make_loader
 from samediff_stimuli.manifest import load
 from samediff_stimuli.preview import THUMB
@@ -104,7 +104,7 @@ def test_show_writes_every_image(tmp_path):
 
 def test_export_writes_every_image(folder, tmp_path):
     """Further images go to folders of their own, by their own labels; the tables name both."""
-    export_png(folder, tmp_path / "png", splits=["test"])
+    export(folder, tmp_path / "png", splits=["test"])
     with (tmp_path / "png" / "test.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 16
@@ -114,7 +114,7 @@ def test_export_writes_every_image(folder, tmp_path):
         assert folders == ["test_counterfactual", row["counterfactual_label"]]
         other = np.asarray(Image.open(tmp_path / "png" / row["counterfactual_file"]))
         assert np.array_equal(other, render(RECIPE, "test", [number], "counterfactual")[0])
-    export_png(folder, tmp_path / "png", splits=["test"], overwrite=True)  # all of it is ours
+    export(folder, tmp_path / "png", splits=["test"], overwrite=True)  # all of it is ours
 
 
 def test_the_preview_shows_counterfactuals_under_bases(folder):
