@@ -353,7 +353,8 @@ def test_verify_without_bpy_compares_digests(tmp_path, monkeypatch):
 @pytest.mark.blender
 @pytest.mark.parametrize("row", [0, 517])
 def test_released_images_come_back(row):
-    """The release of bpy that made the released images makes them again, to the byte."""
+    """The release of bpy that made the released images makes them again, to the byte, on
+    processors of the same kind; others differ by a level or two, and digests tell no more."""
     pytest.importorskip("bpy")
     recipe, released = make_recipe("photoreal", 0), load(RELEASE)
     with RendererProcess("cpu") as renderer:
@@ -362,7 +363,12 @@ def test_released_images_come_back(row):
             photoreal.scene_of(recipe, photoreal.design(recipe, "test", row, row + 1).row(0))
         )
     digest = json.loads((RELEASE / "images.json").read_text())[row]
-    assert here == released.made_with, "the released images were made with something else"
+    there = dict(released.made_with)
+    kind, wanted = here.pop("platform"), there.pop("platform")
+    assert here == there, "the released images were made with something else"
+    assert image.shape == (224, 224, 3)
+    if kind != wanted:
+        pytest.skip(f"this is {kind}; the released images are of {wanted}")
     assert image_digest(image).hex() == digest
 
 
