@@ -357,7 +357,7 @@ def test_mistakes(run, small, tmp_path):
         with pytest.raises(InputError, match=says):
             quietly(folder, tmp_path / "x", TrainConfig(**config))
     for spec, says in (
-        ({"name": "vit"}, "unknown model 'vit'; known: small, cnn, vit_b16"),
+        ({"name": "vit"}, "unknown model 'vit'; known: small, cnn, vit_mini, vit_b16"),
         ({"name": "cnn", "probe": True}, "probe True is not for 'cnn'"),
         ({"pretrained": "clip"}, "pretrained clip is not for 'small'"),
     ):
