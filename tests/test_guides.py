@@ -46,6 +46,7 @@ def test_there_are_guides():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the Hub's library to httpx
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
 def test_guide_runs(guide, tmp_path, monkeypatch):
     """All blocks of a guide run one after the other in an empty folder, with one namespace."""
@@ -57,6 +58,7 @@ def test_guide_runs(guide, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "work")
     with hub.running() as running:
         hub.use(monkeypatch, running.url, tmp_path / "home")
+        monkeypatch.setattr(datasets.config, "HF_ENDPOINT", running.url)
         run_guide(guide)
 
 
