@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from samediff_stimuli import tasks
 from samediff_stimuli.indices import read_index
 from samediff_stimuli.manifest import Manifest
-from samediff_stimuli.shards import DamagedError, ShardReader
+from samediff_stimuli.shards import DamagedError, ShardReader, read_images
 from samediff_stimuli.table import IMAGE, Column, Table
 
 
@@ -127,9 +127,8 @@ class SplitReader:
             view: which image of each row.
         """
         which, local = self._locate(rows)
-        flat = out.reshape(len(out), int(np.prod(out.shape[1:])))
-        for shard, row, target in zip(which.tolist(), local.tolist(), flat, strict=True):
-            self._readers[shard].read_one(row, target, view)
+        readers = [self._readers[shard] for shard in which.tolist()]
+        read_images(list(zip(readers, local.tolist(), strict=True)), out, view)
 
     def values(self, names: Sequence[str], rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Some columns of some rows, loading only the shards that hold them."""

@@ -250,15 +250,13 @@ class ShardReader:
             out: (n, height, width, c) uint8, C-contiguous.
             view: which image of each row.
         """
-        for target, row in zip(out.reshape(len(out), -1), rows, strict=True):
-            self.read_one(row, target, view)
+        read_images([(self, row) for row in rows], out, view)
 
-    def read_one(self, row: int, out: NDArray[np.uint8], view: str = IMAGE) -> None:
-        """Decode an image of one row; the decoder runs outside the interpreter's lock.
+    def stream(self, row: int, view: str = IMAGE) -> bytes:
+        """An image of one row as it is stored, a zlib stream.
 
         Args:
             row: row number within the shard.
-            out: (height * width * c,) uint8, C-contiguous.
             view: which image of the row.
         """
         opened = self._open()
@@ -266,8 +264,7 @@ class ShardReader:
         if row >= len(places):
             raise DamagedError(f"{self.path} has {len(places)} rows, and no row {row}")
         offset, size = places[row].tolist()
-        if not codec.inflate_into(os.pread(opened.file, size, offset), out):
-            raise DamagedError(f"{self.path}: the {view} of row {row} is damaged")
+        return os.pread(opened.file, size, offset)
 
     def _open(self) -> _Opened:
         """Load everything but images, unless that is done."""
@@ -304,6 +301,29 @@ class ShardReader:
             raise ValueError("the images of its rows differ in number or size")
         _, height, width, channels = images[0].shape
         return _Opened(places, (height, width, channels), os.open(self.path, os.O_RDONLY))
+
+
+def read_images(
+    places: Sequence[tuple[ShardReader, int]], out: NDArray[np.uint8], view: str = IMAGE
+) -> None:
+    """Decode the images of rows of any shards into out[0], out[1], ...; threads can do so at once.
+
+    All are read before any is decoded: reading and decoding in turn would hand the interpreter's
+    lock on between threads twice as often at the time when they contend for it.
+
+    Args:
+        places: for each image its shard and its row there.
+        out: (n, height, width, c) uint8, C-contiguous.
+        view: which image of each row.
+
+    Raises:
+        DamagedError: if a shard is not readable, or an image of it is damaged.
+    """
+    streams = [shard.stream(row, view) for shard, row in places]
+    targets = out.reshape(len(out), math.prod(out.shape[1:]))
+    for (shard, row), stream, target in zip(places, streams, targets, strict=True):
+        if not codec.inflate_into(stream, target):
+            raise DamagedError(f"{shard.path}: the {view} of row {row} is damaged")
 
 
 def open_file(path: Path) -> h5py.File:
