@@ -30,6 +30,11 @@ def _references(arrays: list[NDArray[np.uint8]], number: int) -> int:
 _IDLE = _references([np.empty(0, dtype=np.uint8)], 0)  # when nothing but the list refers to it
 
 
+def is_idle(arrays: list[NDArray[np.uint8]], number: int) -> bool:
+    """Whether nothing but the list refers to one of its arrays."""
+    return _references(arrays, number) == _IDLE
+
+
 class Buffers:
     """Batches of memory for images of one shape; may be asked from any thread.
 
@@ -60,9 +65,16 @@ class Buffers:
             return torch.empty(0, dtype=torch.uint8).set_(storage).view(n, *self.image_shape)
         with self._lock:
             for number in range(len(self._arrays)):
-                if len(self._arrays[number]) >= n and _references(self._arrays, number) == _IDLE:
+                if len(self._arrays[number]) >= n and is_idle(self._arrays, number):
                     return torch.from_numpy(self._arrays[number][:n])
             array = np.empty((n, *self.image_shape), dtype=np.uint8)
             if array.nbytes <= _LARGEST:
                 self._arrays = [*self._arrays[-_KEPT + 1 :], array]
         return torch.from_numpy(array[:])
+
+
+def pinned(batch: Any) -> Any:
+    """A batch, a tuple or a dict of tensors, in page-locked memory."""
+    if isinstance(batch, dict):
+        return {name: values.pin_memory() for name, values in batch.items()}
+    return tuple(values.pin_memory() for values in batch)

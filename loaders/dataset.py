@@ -63,8 +63,9 @@ class StimulusDataset(Dataset[Any]):
         self._reader = SplitReader(self.path, self.manifest, split)
         task = tasks.get(self.recipe.task)
         self.label = task.label
-        self._buffers = Buffers(task.image_shape(self.recipe))
-        self._names, self._views = chosen_columns(self.recipe, columns)
+        self.image_shape = task.image_shape(self.recipe)
+        self._buffers = Buffers(self.image_shape)
+        self._names, self.views = chosen_columns(self.recipe, columns)
         self.columns = None if columns is None else tuple(columns)
 
     def __len__(self) -> int:
@@ -91,7 +92,7 @@ class StimulusDataset(Dataset[Any]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
         """Several items at once; the images are views of one batch."""
-        images, values = self._read(indices)
+        images, values = self.read(indices, self._buffers.take)
         pictures = {
             view: [each if self.transform is None else self.transform(each) for each in batch]
             for view, batch in images.items()
@@ -112,11 +113,15 @@ class StimulusDataset(Dataset[Any]):
             memory, or the stacked outputs of `transform`; labels and columns int64, or float64
             for measures.
         """
-        images, values = self._read(indices)
+        images, values = self.read(indices, self._buffers.take)
         if self.transform is not None:
             for view, batch in images.items():
                 made = [torch.as_tensor(self.transform(image)) for image in batch]
-                images[view] = torch.stack(made)
+                images[view] = torch.stack(made) if made else batch
+        return self.composed(images, values)
+
+    def composed(self, images: dict[str, Tensor], values: dict[str, Tensor]) -> Batch:
+        """What `batch` returns, of the parts that `read` gives."""
         if self.columns is None:
             return images[IMAGE], values[self.label]
         return {**images, **values}
@@ -128,7 +133,7 @@ class StimulusDataset(Dataset[Any]):
             indices: row numbers in any order.
             view: which image of each row, where rows have several.
         """
-        scenes = self.table.rows(self._reader.checked(indices))
+        scenes = self._reader.rows(self._reader.checked(indices))
         instances = tasks.get(self.recipe.task).view(view).instances
         return torch.from_numpy(instances(self.recipe, self.split, scenes))
 
@@ -141,18 +146,29 @@ class StimulusDataset(Dataset[Any]):
         Raises:
             InputError: if the set has none.
         """
-        scenes = self.table.rows(self._reader.checked(indices))
+        scenes = self._reader.rows(self._reader.checked(indices))
         found = tasks.get(self.recipe.task).maps(self.recipe, self.split, scenes)
         if not found:
             raise InputError(f"{self.recipe.task!r} has no maps but instance maps; leave them out")
         return {name: torch.from_numpy(values) for name, values in found.items()}
 
-    def _read(self, indices: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Images (n, c, height, width) uint8 and the wanted columns (n, ...), int64 or float64."""
+    def read(
+        self, indices: Sequence[int], take: Callable[[int], Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The parts of a batch, for what puts them together itself; see `composed`.
+
+        Args:
+            indices: n row numbers in any order.
+            take: asked for memory for n images, (n, height, width, c) uint8, once for each view.
+
+        Returns:
+            Images (n, c, height, width) uint8 by view; the wanted columns (n, ...), int64 or
+            float64.
+        """
         rows = self._reader.checked(indices)
         images = {}
-        for view in self._views:
-            taken = self._buffers.take(len(rows))
+        for view in self.views:
+            taken = take(len(rows))
             self._reader.read_into(rows, taken.numpy(), view)
             images[view] = taken.permute(0, 3, 1, 2)
         values = self._reader.values(self._names, rows)

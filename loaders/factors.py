@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -117,11 +117,8 @@ class FactorDataset(StimulusDataset):
         """
         if len(indices) and min(indices) < 0:
             raise IndexError("position -1: the split does not hold that image; leave it out")
-        found, values = self._read(indices)
-        images = found[IMAGE]
-        if self.transform is not None:
-            images = torch.stack([torch.as_tensor(self.transform(image)) for image in images])
-        return images, values[self.label]
+        images, targets = cast("tuple[Tensor, Tensor]", super().batch(indices))
+        return images, targets
 
     def rows_of(self, grid_rows: Sequence[int] | Rows) -> NDArray[np.int64]:
         """Where this split shows some rows of the grid.
@@ -142,7 +139,7 @@ class FactorDataset(StimulusDataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
         """Several items at once; the images are views of one batch."""
-        found, values = self._read(indices)
+        found, values = self.read(indices, self._buffers.take)
         images = found[IMAGE]
         pictures = [image if self.transform is None else self.transform(image) for image in images]
         return list(zip(pictures, values[self.label], strict=True))
@@ -154,10 +151,12 @@ class FactorDataset(StimulusDataset):
         places[self.grid] = np.arange(len(self.grid))
         return places
 
-    def _read(self, indices: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Images (m, c, height, width) uint8 and, for labels, targets (m, n_factors) float32."""
+    def read(
+        self, indices: Sequence[int], take: Callable[[int], Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """As `StimulusDataset.read`, but the values are targets (m, n_factors) float32."""
         rows = self._reader.checked(indices)
-        images = self._buffers.take(len(rows))
+        images = take(len(rows))
         self._reader.read_into(rows, images.numpy())
         targets = self.space.normalised(self.space.levels(self.grid[rows]))
         found = {IMAGE: images.permute(0, 3, 1, 2)}

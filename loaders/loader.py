@@ -12,7 +12,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from samediff_stimuli import rng
 from samediff_stimuli.engine import available_workers
 from samediff_stimuli.loaders.ahead import ahead
+from samediff_stimuli.loaders.buffers import pinned
 from samediff_stimuli.loaders.dataset import Batch, StimulusDataset
+from samediff_stimuli.loaders.workers import SharedBatches
 from samediff_stimuli.recipe import InputError
 
 State = dict[str, Any]
@@ -213,11 +215,7 @@ class _Ahead:
 
     def _read(self, indices: list[int]) -> Batch:
         batch = self.dataset.batch(indices)
-        if not self.pin_memory:
-            return batch
-        if isinstance(batch, dict):
-            return {name: values.pin_memory() for name, values in batch.items()}
-        return batch[0].pin_memory(), batch[1].pin_memory()
+        return pinned(batch) if self.pin_memory else batch
 
 
 def make_loader(
@@ -235,8 +233,9 @@ def make_loader(
 ) -> BatchLoader:
     """A loader that reads whole batches.
 
-    With `num_workers=0` as many threads as there are processors decode ahead, which is usually
-    fastest; worker processes pay off when `transform` is slow.
+    With `num_workers=0` as many threads as there are processors decode ahead, from the first moment
+    on. Worker processes take a moment to start, and are faster from then on: they do not contend
+    for the interpreter's lock. They also pay off when `transform` is slow.
 
     Args:
         dataset: what to read.
@@ -244,7 +243,7 @@ def make_loader(
         shuffle: a new order each epoch, from `seed` and the epoch alone.
         seed: of the shuffle.
         drop_last: leave out a last, smaller batch.
-        num_workers: worker processes, of a torch DataLoader; 0 for threads.
+        num_workers: worker processes; 0 for threads.
         pin_memory: put batches in page-locked memory, for copies to a GPU.
         multiprocessing_context: "fork", "spawn" or "forkserver"; the platform's when None.
         rank: of this process among those that share each batch, as in distributed training.
@@ -261,6 +260,11 @@ def make_loader(
     sampler = ShuffledBatches(len(dataset), batch_size, shuffle, seed, drop_last, rank, world)
     if num_workers == 0:
         return BatchLoader(_Ahead(dataset, sampler, available_workers(), pin_memory), sampler)
+    if dataset.transform is None:
+        shared = SharedBatches(
+            dataset, sampler, batch_size, num_workers, multiprocessing_context, pin_memory
+        )
+        return BatchLoader(shared, sampler)
     workers: DataLoader[Any] = DataLoader(
         _Batches(dataset),
         batch_size=None,

@@ -68,7 +68,7 @@ def _read(path: Path, scene: bytes, shape: tuple[int, int, int]) -> NDArray[np.u
     except OSError:
         return None
     image = np.empty(shape, dtype=np.uint8)
-    whole = codec.inflate_into(data[_DIGEST:], image.reshape(-1))
+    whole = codec.inflate_all([data[_DIGEST:]], image.reshape(1, -1)) is None
     return image if whole and data[:_DIGEST] == _digest(scene, image) else None
 
 

@@ -82,7 +82,7 @@ def sheet_of_folder(folder: Path, manifest: Manifest) -> Image.Image:
     return sheet(
         manifest.recipe,
         lambda split, rows, view: splits[split].images(rows, view),
-        lambda split, n: splits[split].table.rows(slice(0, n)),
+        lambda split, n: splits[split].rows(np.arange(min(n, len(splits[split])))),
     )
 
 

@@ -13,6 +13,8 @@ import hashlib
 import json
 import math
 import os
+import resource
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +195,7 @@ class _Opened(NamedTuple):
 
     places: dict[str, NDArray[np.int64]]  # image: (n, 2) offset and size of each one's bytes
     image_shape: tuple[int, int, int]
-    file: int
+    file: int  # its descriptor, or -1
 
 
 class ShardReader:
@@ -217,7 +219,7 @@ class ShardReader:
     def __del__(self) -> None:
         """Close the file."""
         if "_opened" in self.__dict__:
-            os.close(self.__dict__.pop("_opened").file)
+            _let_go(self.__dict__.pop("_opened").file)
 
     @property
     def table(self) -> Table:
@@ -242,7 +244,26 @@ class ShardReader:
         """(height, width, c)."""
         return self._open().image_shape
 
-    def read_into(self, rows: Iterable[int], out: NDArray[np.uint8], view: str = IMAGE) -> None:
+    def places(self, view: str = IMAGE) -> NDArray[np.int64]:
+        """(n, 2) int64 offset and size of each image's zlib stream in the file."""
+        return self._open().places[view]
+
+    @property
+    def file(self) -> int:
+        """A descriptor of the file; -1 if it is opened for each reading."""
+        return self._open().file
+
+    def streams(self, places: NDArray[np.int64]) -> list[bytes]:
+        """What lies at some of the file's places."""
+        kept = self.file
+        file = os.open(self.path, os.O_RDONLY) if kept < 0 else kept
+        try:
+            return [os.pread(file, size, offset) for offset, size in places.tolist()]
+        finally:
+            if kept < 0:
+                os.close(file)
+
+    def read_into(self, rows: Sequence[int], out: NDArray[np.uint8], view: str = IMAGE) -> None:
         """Decode the images of some rows into out[0], out[1], ...
 
         Args:
@@ -250,21 +271,13 @@ class ShardReader:
             out: (n, height, width, c) uint8, C-contiguous.
             view: which image of each row.
         """
-        read_images([(self, row) for row in rows], out, view)
-
-    def stream(self, row: int, view: str = IMAGE) -> bytes:
-        """An image of one row as it is stored, a zlib stream.
-
-        Args:
-            row: row number within the shard.
-            view: which image of the row.
-        """
-        opened = self._open()
-        places = opened.places[view]
-        if row >= len(places):
-            raise DamagedError(f"{self.path} has {len(places)} rows, and no row {row}")
-        offset, size = places[row].tolist()
-        return os.pread(opened.file, size, offset)
+        places = self.places(view)
+        if rows and max(rows) >= len(places):
+            raise DamagedError(f"{self.path} has {len(places)} rows, and no row {max(rows)}")
+        streams = self.streams(places[list(rows)])
+        damaged = codec.inflate_all(streams, out.reshape(len(out), math.prod(out.shape[1:])))
+        if damaged is not None:
+            raise DamagedError(f"{self.path}: the {view} of row {rows[damaged]} is damaged")
 
     def _open(self) -> _Opened:
         """Load everything but images, unless that is done."""
@@ -274,7 +287,7 @@ class ShardReader:
         found = self._read(self._load)
         opened = self.__dict__.setdefault("_opened", found)  # atomic: another thread may be first
         if opened is not found:
-            os.close(found.file)
+            _let_go(found.file)
         return opened
 
     def _read(self, what: Callable[[h5py.File], _Found]) -> _Found:
@@ -300,30 +313,30 @@ class ShardReader:
         if len({data.shape for data in images}) > 1:
             raise ValueError("the images of its rows differ in number or size")
         _, height, width, channels = images[0].shape
-        return _Opened(places, (height, width, channels), os.open(self.path, os.O_RDONLY))
+        return _Opened(places, (height, width, channels), _keep(self.path))
 
 
-def read_images(
-    places: Sequence[tuple[ShardReader, int]], out: NDArray[np.uint8], view: str = IMAGE
-) -> None:
-    """Decode the images of rows of any shards into out[0], out[1], ...; threads can do so at once.
+_kept_files = 0  # descriptors of shards that this process keeps
+_keeping = threading.Lock()
 
-    All are read before any is decoded: reading and decoding in turn would hand the interpreter's
-    lock on between threads twice as often at the time when they contend for it.
 
-    Args:
-        places: for each image its shard and its row there.
-        out: (n, height, width, c) uint8, C-contiguous.
-        view: which image of each row.
+def _keep(path: Path) -> int:
+    """A descriptor of a file, or -1 if half of all that a process may have are kept already."""
+    global _kept_files
+    with _keeping:
+        if 2 * _kept_files >= resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
+            return -1
+        file = os.open(path, os.O_RDONLY)
+        _kept_files += 1
+        return file
 
-    Raises:
-        DamagedError: if a shard is not readable, or an image of it is damaged.
-    """
-    streams = [shard.stream(row, view) for shard, row in places]
-    targets = out.reshape(len(out), math.prod(out.shape[1:]))
-    for (shard, row), stream, target in zip(places, streams, targets, strict=True):
-        if not codec.inflate_into(stream, target):
-            raise DamagedError(f"{shard.path}: the {view} of row {row} is damaged")
+
+def _let_go(file: int) -> None:
+    global _kept_files
+    if file >= 0:
+        os.close(file)
+        with _keeping:
+            _kept_files -= 1
 
 
 def open_file(path: Path) -> h5py.File:

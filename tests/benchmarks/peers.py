@@ -7,6 +7,7 @@ shuffled, in batches of 64, with two worker processes. A peer runs in a process 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,11 +27,16 @@ from samediff_stimuli import AlignedOptions, generate, make_recipe
 from samediff_stimuli.cards.parquet import png_bytes
 from samediff_stimuli.loaders import StimulusDataset, make_loader
 from samediff_stimuli.models.torchvision_shim import ensure_torchvision
+from tests.benchmarks.__main__ import PeakMemory
 from tests.benchmarks.page import machine, show_page
 from tests.benchmarks.plain import H5Dataset
 
 BATCH, WORKERS, ROUNDS = 64, 2, 3
-HEADS = ("what", "written", "a stored image", "first batch", "read, shuffled", "ours to it")
+OURS = "samediff-stimuli"
+HEADS = (
+    *("what", "written", "a stored image", "first batch", "memory", "read, shuffled"),
+    "ours to it",
+)
 
 
 def images_of(source: Path) -> Iterator[tuple[np.ndarray, int]]:
@@ -43,7 +49,9 @@ def images_of(source: Path) -> Iterator[tuple[np.ndarray, int]]:
 
 
 class Ours:
-    """This package: gzip HDF5 shards, `make_loader`."""
+    """This package: gzip HDF5 shards, `make_loader(num_workers=2)`."""
+
+    workers = WORKERS
 
     def write(self, source: Path, folder: Path) -> None:
         """The set itself, made anew."""
@@ -51,8 +59,15 @@ class Ours:
         generate(data.recipe, folder / "set", parquet=False)
 
     def loader(self, source: Path, folder: Path) -> Iterable[Any]:
-        """Threads in this process."""
-        return make_loader(StimulusDataset(folder / "set", "train"), BATCH, shuffle=True)
+        """Each batch is decoded into memory that the processes share."""
+        data = StimulusDataset(folder / "set", "train")
+        return make_loader(data, BATCH, shuffle=True, num_workers=self.workers)
+
+
+class OurThreads(Ours):
+    """This package: the same shards, `make_loader` as it is by default, with threads."""
+
+    workers = 0
 
 
 class H5py:
@@ -169,7 +184,7 @@ class WebDataset:
             .batched(BATCH)
         )
         loader = webdataset.WebLoader(data, batch_size=None, num_workers=WORKERS)
-        return ((torch.from_numpy(images), labels) for images, labels in loader)
+        return ((torch.as_tensor(images), labels) for images, labels in loader)
 
 
 class LitData:
@@ -228,7 +243,8 @@ class Mosaic:
 
 
 PEERS: dict[str, Callable[[], Any]] = {
-    "samediff-stimuli": Ours,
+    OURS: Ours,
+    "samediff-stimuli, threads": OurThreads,
     "DataLoader over h5py": H5py,
     "datasets, Parquet": ParquetImages,
     "datasets, Arrow": ArrowArrays,
@@ -239,7 +255,7 @@ PEERS: dict[str, Callable[[], Any]] = {
 
 
 def measure(name: str, source: Path) -> dict[str, float]:
-    """Images a second written and read, bytes an image, seconds to the first batch."""
+    """Images a second written and read, bytes an image, seconds to the first batch, MB."""
     torch.set_num_threads(1)
     ensure_torchvision()  # some peers import it
     peer, n = PEERS[name](), len(StimulusDataset(source, "train"))
@@ -249,17 +265,21 @@ def measure(name: str, source: Path) -> dict[str, float]:
         peer.write(source, folder)
         written = n / (time.perf_counter() - began)
         n_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        found = []
+        rounds = []
         for _ in range(ROUNDS):
             began = first = time.perf_counter()
             seen = 0
             for images, _labels in peer.loader(source, folder):
                 first = time.perf_counter() if seen == 0 else first
                 seen += len(images)
-            found.append((n / (time.perf_counter() - began), first - began))
+            rounds.append((n / (time.perf_counter() - began), first - began))
             assert seen == n, f"{name} gave {seen} of {n} images"
-        read, first = sorted(found)[len(found) // 2]
-    return {"written": written, "bytes": n_bytes / n, "first": first, "read": read}
+        read, first = sorted(rounds)[len(rounds) // 2]
+        with PeakMemory(os.getpid()) as peak:  # in a pass that is not timed
+            for _ in peer.loader(source, folder):
+                pass
+    found = {"written": written, "bytes": n_bytes / n, "first": first, "read": read}
+    return found | {"memory": peak.peak}
 
 
 @click.command()
@@ -284,13 +304,14 @@ def main(images: int, only: str | None, source: Path | None, out: Path | None) -
                 found[name] = json.loads(done.stdout.splitlines()[-1])
             else:
                 click.echo(f"{name}: failed", err=True)
-    ours = found["samediff-stimuli"]["read"]
+    ours = found[OURS]["read"]
     table = [
         [
             f"{name}: {(PEERS[name].__doc__ or '').split(': ', 1)[1].rstrip('.')}",
             f"{one['written']:,.0f} images/s",
             f"{one['bytes'] / 1e3:.1f} KB",
             f"{one['first']:.2f} s",
+            f"{one['memory']:,.0f} MB",
             f"{one['read']:,.0f} images/s",
             f"{ours / one['read']:.1f}",
         ]
@@ -299,7 +320,8 @@ def main(images: int, only: str | None, source: Path | None, out: Path | None) -
     about = (
         f"`python -m tests.benchmarks.peers --images {images}` {machine()}: discrimination images, "
         f"224 x 224, shuffled, batches of {BATCH}; peers read with {WORKERS} worker processes. "
-        f"Medians of {ROUNDS} passes, each from the start of the loader to its end."
+        f"Medians of {ROUNDS} passes, each from the start of the loader to its end; memory is the "
+        "largest sum over a loader's processes, what they share counted in each."
     )
     show_page("Loading, beside other libraries", about, table, out, HEADS)
 

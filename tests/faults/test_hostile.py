@@ -204,7 +204,7 @@ def test_images(copied, kind):
 
 
 def test_too_few_rows(copied):
-    """A shard with fewer rows than the manifest says is refused where they lack."""
+    """A shard with fewer rows than the manifest says is refused."""
     path = shard_of(copied)
 
     def fewer(file):
@@ -214,7 +214,7 @@ def test_too_few_rows(copied):
         assert len(data) == 2
 
     rewritten(path, "image", fewer)
-    with pytest.raises(DamagedError, match="has 2 rows, and no row 3"):
+    with pytest.raises(DamagedError, match="has 2 rows, not 4"):
         SplitReader(copied, load(copied), "train").images([3])
 
 
