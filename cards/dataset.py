@@ -45,6 +45,7 @@ def generate(
     on_rows: Callable[[int], None] = lambda rows: None,
     origin: Origin | None = None,
     engine: Engine = LOKY,
+    on_shard: Callable[[ShardRecord], None] = lambda record: None,
 ) -> Manifest:
     """Make a dataset folder, or finish one that was interrupted.
 
@@ -62,6 +63,8 @@ def generate(
         engine: who makes the shards. Workers of a cluster must see the folder at the same path.
             Local workers of Dask import the calling script, which so needs the usual
             `if __name__ == "__main__"`.
+        on_shard: given the record of each shard as it is finished, or found so in an unfinished
+            folder.
 
     Returns:
         The manifest of the finished folder.
@@ -78,6 +81,7 @@ def generate(
     if is_url(out):
         how: dict[str, Any] = {"workers": workers, "origin": origin, "engine": engine}
         how |= {"parquet": parquet, "overwrite": overwrite, "on_rows": on_rows}
+        how |= {"on_shard": on_shard}
         return remote.generate(recipe, str(out), **how)
     out = Path(out)
     folder.check(out, recipe, parquet, overwrite)
@@ -100,7 +104,7 @@ def generate(
             folder.check_maker(out, recipe, parquet, made_by.made_with, overwrite)
             folder.prepare(out, recipe, parquet, made_by.made_with)
             mirror = _mirror(recipe) if parquet else None
-            shards = run(recipe, out, crew, mirror, on_rows, made_by)
+            shards = run(recipe, out, crew, mirror, on_rows, made_by, on_shard)
         made = _finish(out, recipe, tuple(shards), origin or Origin(), made_by.made_with)
         shutil.rmtree(out / PARTIAL)
         return made
@@ -133,6 +137,17 @@ def _maker(recipe: Recipe, crew: Crew) -> Maker:
     return found
 
 
+def versions(*, parquet: bool) -> dict[str, str]:
+    """Releases of this package and of what else the bytes of files follow from."""
+    return {
+        "samediff-stimuli": version("samediff-stimuli"),
+        "h5py": version("h5py"),
+        "hdf5": h5py.version.hdf5_version,
+        "zlib-ng": codec.version(),
+        **({"pyarrow": version("pyarrow")} if parquet else {}),
+    }
+
+
 def _finish(
     out: Path,
     recipe: Recipe,
@@ -141,19 +156,11 @@ def _finish(
     made_with: dict[str, str],
 ) -> Manifest:
     """Write preview, card, Croissant and the origin's files, then the manifest."""
-    versions = {
-        "samediff-stimuli": version("samediff-stimuli"),
-        "h5py": version("h5py"),
-        "hdf5": h5py.version.hdf5_version,
-        "zlib-ng": codec.version(),
-        **({"pyarrow": version("pyarrow")} if shards[0].mirror else {}),
-        **origin.versions,
-    }
     bare = Manifest(
         recipe=recipe,
         shards=shards,
         extras=(),
-        versions=versions,
+        versions=versions(parquet=shards[0].mirror is not None) | origin.versions,
         indices=factors.write_indices(out, recipe),
         repeats=factors.repeats(out, recipe, shards),
         made_with=made_with,

@@ -47,7 +47,7 @@ def check(out: Path, recipe: Recipe, parquet: bool, overwrite: bool) -> None:
     check_place(out)
     if not _present(out):
         return
-    there = _plan_there(out)
+    there = plan_there(out)
     strangers = _strangers(out)
     if strangers and overwrite:
         raise InputError(
@@ -68,7 +68,7 @@ def check_maker(
     out: Path, recipe: Recipe, parquet: bool, made_with: dict[str, str], overwrite: bool
 ) -> None:
     """Raise InputError if the folder's images were begun with something that gives others."""
-    there = _plan_there(out)
+    there = plan_there(out)
     if overwrite or there is None or there == _plan(recipe, parquet, made_with):
         return
     begun = manifest.in_words(there["made_with"])
@@ -87,7 +87,7 @@ def check_place(out: Path) -> None:
     if not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"--out {out} cannot be written: no permission for {parent}")
     present = _present(out)
-    if present and _plan_there(out) is None and not _shards(out):
+    if present and plan_there(out) is None and not _shards(out):
         raise InputError(
             f"--out {out} is not empty and holds no dataset (it has {min(present).name!r}); "
             "give a new folder"
@@ -135,7 +135,7 @@ def _strangers(out: Path) -> list[Path]:
     )
 
 
-def _plan_there(out: Path) -> dict[str, Any] | None:
+def plan_there(out: Path) -> dict[str, Any] | None:
     """The plan of a finished or unfinished dataset as plain data; None if there is none."""
     for read in (_plan_of_partial, _plan_of_manifest):
         try:

@@ -1,9 +1,4 @@
-"""Datasets at URLs: made in a folder of this machine's cache, then sent file by file.
-
-While files are sent, `.partial/sending.json` there says which dataset, by its manifest's SHA-256;
-so whoever goes on knows that what lies there with the right size is of this very dataset. The
-manifest is sent last: a reader never takes a part for the whole.
-"""
+"""Datasets at URLs: made in a folder of the cache, each shard sent once it is finished."""
 
 from __future__ import annotations
 
@@ -13,22 +8,24 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from samediff_stimuli import caches, locks
 from samediff_stimuli.cards import folder
-from samediff_stimuli.engine import PARTIAL
-from samediff_stimuli.manifest import NAME, FileRecord, Manifest, load
+from samediff_stimuli.cards.sending import (
+    CLAIM,
+    Sending,
+    check_writable,
+    files_there,
+    read_json,
+    sending,
+)
+from samediff_stimuli.manifest import NAME, Manifest, ShardRecord, load
 from samediff_stimuli.recipe import InputError, Recipe
-from samediff_stimuli.remote import Listed, Store, UnreachableError, in_a_line, md5_of, store
+from samediff_stimuli.remote import Listed, Store, store
 from samediff_stimuli.shards import DamagedError
-
-_CLAIM = f"{PARTIAL}/sending.json"
-_PROBE = f"{PARTIAL}/probe"
-_AT_ONCE = 8  # files that are sent at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,57 +42,60 @@ class Target:
     staging: Path
     made: Manifest | None
 
-    def send(self, on_bytes: Callable[[int], None] = lambda n: None) -> None:
-        """Send the dataset in the staging folder, but for what is there, and remove the folder.
-
-        Args:
-            on_bytes: told the bytes of each file as it is there, the manifest's left out.
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[Outgoing]:
+        """Send a dataset while it is being made in the staging folder.
 
         Raises:
-            InputError: if the place cannot be reached any more; what is there stays, and the same
+            InputError: if the place cannot be reached any more; what arrived stays, and the same
                 call goes on from there.
+        """
+        with contextlib.ExitStack() as until_sent:
+            yield Outgoing(self, until_sent)
+
+
+class Outgoing:
+    """A dataset on its way. What was there before stays until the first shard is finished.
+
+    Args:
+        target: where it goes.
+        until_sent: closed when it is there, or given up.
+    """
+
+    def __init__(self, target: Target, until_sent: contextlib.ExitStack) -> None:
+        """Send nothing yet."""
+        self._target, self._until_sent = target, until_sent
+        self._begun: Sending | None = None
+
+    def shard(self, record: ShardRecord) -> None:
+        """Begin to send a finished shard.
+
+        Raises:
+            InputError: if an earlier one could not be sent.
+        """
+        for file in record.files():
+            self._sending().add(file)
+
+    def finish(self, made: Manifest, on_bytes: Callable[[int], None] = lambda n: None) -> None:
+        """Send what is lacking of the finished dataset, and remove the staging folder.
+
+        Args:
+            made: its manifest.
+            on_bytes: told the bytes of each file once it is there, the manifest's left out.
+
+        Raises:
+            InputError: if the place cannot be reached any more.
             DamagedError: if the place holds other bytes than were sent.
         """
-        made = load(self.staging)
-        whole = (self.staging / NAME).read_bytes()
-        try:
-            self._claim(made, hashlib.sha256(whole).hexdigest())
-            self._send_files(made, on_bytes)
-            _check_sizes(self.there, made)
-            self.there.write(NAME, whole)
-            self.there.remove([_CLAIM])
-            self.there.remove_folder(PARTIAL)
-        except UnreachableError as error:
-            raise InputError(
-                f"{error}, and run the same command again: what arrived is not sent twice"
-            ) from error
-        shutil.rmtree(self.staging, ignore_errors=True)
+        self._sending().finish(NAME, made.files(), on_bytes)
+        shutil.rmtree(self._target.staging, ignore_errors=True)
 
-    def _claim(self, made: Manifest, sha256: str) -> None:
-        """Make the place this dataset's: what another left there is removed."""
-        claim = {"recipe": made.recipe.as_dict(), "parquet": _mirrored(made), "manifest": sha256}
-        if _json(self.there, _CLAIM) == claim | {"cleared": True}:
-            self.there.remove([NAME])
-            return
-        self.there.write(_CLAIM, json.dumps(claim | {"cleared": False}).encode())
-        self.there.remove([NAME])  # from here on it is no dataset
-        ours = (path for path in self.there.listed() if folder.is_ours(PurePosixPath(path)))
-        self.there.remove([path for path in ours if path != _CLAIM])
-        self.there.write(_CLAIM, json.dumps(claim | {"cleared": True}).encode())
-
-    def _send_files(self, made: Manifest, on_bytes: Callable[[int], None]) -> None:
-        """Send every file but the manifest, several at once."""
-        listed = self.there.listed()
-
-        def send(file: FileRecord) -> int:
-            source = self.staging / file.path
-            if not _is_there(listed.get(file.path), file, source):
-                self.there.put(source, file.path)
-            return file.n_bytes
-
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for n_bytes in pool.map(send, made.files()):
-                on_bytes(n_bytes)
+    def _sending(self) -> Sending:
+        if self._begun is None:
+            there, staging = self._target.there, self._target.staging
+            begin = sending(there, staging, _claim(staging), NAME, _is_ours)
+            self._begun = self._until_sent.enter_context(begin)
+        return self._begun
 
 
 @contextlib.contextmanager
@@ -121,14 +121,26 @@ def target(
             that holds something else; nothing is changed.
     """
     there = store(url, storage_options)
-    if there.is_read_only:
-        raise InputError(f"--out {url} cannot be written: http is for reading; give s3://, ...")
-    named = json.dumps([there.url, recipe.digest(), parquet])
-    staging = caches.folder() / "sending" / hashlib.sha256(named.encode()).hexdigest()[:32]
-    lock = staging.with_name(f"{staging.name}{locks.NAME}")
-    with locks.held(lock, f"--out {url}"):
+    with staging(there, recipe.digest(), parquet) as here:
         made = _check(there, recipe, parquet, overwrite)
-        yield Target(there=there, staging=staging, made=made)
+        yield Target(there=there, staging=here, made=made)
+
+
+@contextlib.contextmanager
+def staging(there: Store, *what: object) -> Iterator[Path]:
+    """The folder of the cache where something is made that goes to a place; held against others.
+
+    Args:
+        there: the place.
+        what: what is made, as plain data; the same comes to the same folder.
+
+    Raises:
+        InputError: if another process makes the same.
+    """
+    named = json.dumps([there.url, *what])
+    here = caches.folder() / "sending" / hashlib.sha256(named.encode()).hexdigest()[:32]
+    with locks.held(here.with_name(f"{here.name}{locks.NAME}"), f"--out {there.url}"):
+        yield here
 
 
 def generate(
@@ -139,6 +151,7 @@ def generate(
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     on_rows: Callable[[int], None] = lambda rows: None,
+    on_shard: Callable[[ShardRecord], None] = lambda record: None,
     **how: Any,
 ) -> Manifest:
     """Make a dataset and send it to a URL; finish one that was interrupted. See `target`.
@@ -150,6 +163,7 @@ def generate(
         overwrite: replace another dataset there.
         storage_options: of fsspec's file system.
         on_rows: as for `dataset.generate`.
+        on_shard: as for `dataset.generate`.
         how: what else `dataset.generate` takes.
 
     Returns:
@@ -162,19 +176,23 @@ def generate(
         if place.made is not None:
             on_rows(sum(shard.rows for shard in place.made.shards))
             return place.made
-        made = dataset.generate(recipe, place.staging, parquet=parquet, on_rows=on_rows, **how)
-        place.send()
+        with place.sending() as outgoing:
+
+            def finished(record: ShardRecord) -> None:
+                outgoing.shard(record)
+                on_shard(record)
+
+            how |= {"parquet": parquet, "on_rows": on_rows, "on_shard": finished}
+            made = dataset.generate(recipe, place.staging, **how)
+            outgoing.finish(made)
         return made
 
 
 def _check(there: Store, recipe: Recipe, parquet: bool, overwrite: bool) -> Manifest | None:
     """Raise InputError unless the dataset may be sent there; its manifest if it is there, whole."""
-    listed = there.listed()
-    listed.pop(_PROBE, None)
-    if "" in listed:
-        raise InputError(f"--out {there.url} is a file; give a folder")
-    strangers = sorted(path for path in listed if not folder.is_ours(PurePosixPath(path)))
-    plan = _json(there, _CLAIM) or _plan_of_manifest(_json(there, NAME))
+    listed = files_there(there)
+    strangers = sorted(path for path in listed if not _is_ours(path))
+    plan = read_json(there, CLAIM) or _plan_of_manifest(read_json(there, NAME))
     if strangers and (overwrite or plan is None):
         raise InputError(
             f"--out {there.url} is not empty: it also holds {strangers[0]!r}; give a new folder, "
@@ -190,24 +208,13 @@ def _check(there: Store, recipe: Recipe, parquet: bool, overwrite: bool) -> Mani
         )
     if same and (made := _whole(there, listed)) is not None:
         return made
-    _probe(there)
+    check_writable(there)
     return None
-
-
-def _probe(there: Store) -> None:
-    """Raise InputError unless files may be written there."""
-    try:
-        there.write(_PROBE, b"")
-        there.remove([_PROBE])
-        if _CLAIM not in there.listed():
-            there.remove_folder(PARTIAL)
-    except FileNotFoundError as error:  # no such bucket
-        raise InputError(f"--out {there.url} cannot be written: {in_a_line(error)}") from error
 
 
 def _whole(there: Store, listed: Mapping[str, Listed]) -> Manifest | None:
     """The manifest of a place that holds a whole dataset, every file of the right size."""
-    if NAME not in listed or _CLAIM in listed:
+    if NAME not in listed or CLAIM in listed:
         return None
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / NAME).write_bytes(there.read(NAME))
@@ -219,39 +226,21 @@ def _whole(there: Store, listed: Mapping[str, Listed]) -> Manifest | None:
     return made if all(sizes.get(file.path) == file.n_bytes for file in made.files()) else None
 
 
-def _is_there(found: Listed | None, file: FileRecord, source: Path) -> bool:
-    """Whether a file arrived: it has the size, and the MD5 if the store tells one."""
-    if found is None or found.n_bytes != file.n_bytes:
-        return False
-    return found.md5 is None or found.md5 == md5_of(source)
+def _is_ours(path: str) -> bool:
+    return folder.is_ours(PurePosixPath(path))
 
 
-def _check_sizes(there: Store, made: Manifest) -> None:
-    """Raise DamagedError unless every file is there with its size."""
-    listed = there.listed()
-    for file in made.files():
-        found = listed.get(file.path)
-        if found is None or found.n_bytes != file.n_bytes:
-            has = "is not there" if found is None else f"has {found.n_bytes} bytes"
-            raise DamagedError(
-                f"{there.url}/{file.path} {has} after {file.n_bytes} bytes were sent; run the "
-                "same command again"
-            )
+def _claim(staging: Path) -> dict[str, Any]:
+    """What the bytes of the dataset in a folder, which may be unfinished, follow from."""
+    from samediff_stimuli.cards import dataset
 
-
-def _mirrored(made: Manifest) -> bool:
-    return all(shard.mirror is not None for shard in made.shards)
-
-
-def _json(there: Store, path: str) -> dict[str, Any] | None:
-    """What a small JSON file says; None if it is not there, or is no JSON object."""
+    plan = folder.plan_there(staging)
+    assert plan is not None  # a shard of it is finished
     try:
-        data = json.loads(there.read(path))
-    except (FileNotFoundError, ValueError, RecursionError) as error:
-        if isinstance(error, InputError):  # it is a ValueError, too
-            raise
-        return None
-    return data if isinstance(data, dict) else None
+        versions = load(staging).versions
+    except (InputError, DamagedError):
+        versions = dataset.versions(parquet=plan["parquet"])
+    return {**plan, "versions": versions}
 
 
 def _plan_of_manifest(data: dict[str, Any] | None) -> dict[str, Any] | None:

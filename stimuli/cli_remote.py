@@ -56,11 +56,13 @@ def generate(recipe: Recipe, name: str, url: str, overwrite: bool, **how: Any) -
     with remote.target(url, recipe, parquet=how["parquet"], overwrite=overwrite) as place:
         made = place.made
         if made is None:
-            with progress(total, f"making {name}") as on_rows:
-                made = dataset.generate(recipe, place.staging, on_rows=on_rows, **how)
-            n_bytes = sum(file.n_bytes for file in made.files())
-            with progress(n_bytes, f"sending {name}") as on_bytes:
-                place.send(on_bytes)
+            with place.sending() as outgoing:
+                with progress(total, f"making and sending {name}") as on_rows:
+                    how |= {"on_rows": on_rows, "on_shard": outgoing.shard}
+                    made = dataset.generate(recipe, place.staging, **how)
+                n_bytes = sum(file.n_bytes for file in made.files())
+                with progress(n_bytes, f"sending what is left of {name}") as on_bytes:
+                    outgoing.finish(made, on_bytes)
     say_held(url, made, time.perf_counter() - began)
     first = tasks.get(recipe.task).splits(recipe)[0].name
     click.echo("\nNext:\n  from samediff_stimuli.loaders import from_url")

@@ -108,6 +108,7 @@ def run(
     mirror: Mirror | None,
     on_rows: Callable[[int], None],
     made_by: Maker,
+    on_shard: Callable[[ShardRecord], None] = lambda record: None,
 ) -> list[ShardRecord]:
     """Make every shard that the folder does not hold yet.
 
@@ -120,6 +121,7 @@ def run(
         on_rows: told the number of rows of each shard as it is finished, or found finished; of
             each image if they are costly and made in this process.
         made_by: what the images depend on besides the recipe.
+        on_shard: given the record of each shard as it is finished, or found finished.
 
     Returns:
         The records of all shards, in order.
@@ -137,8 +139,10 @@ def run(
         else:
             records[shard] = record
             on_rows(shard.rows)
+            on_shard(record)
     for shard, record in _made(recipe, folder, missing, crew, mirror, on_rows, made_by):
         records[shard] = record
+        on_shard(record)
     return [records[shard] for shard in plan(recipe)]
 
 
@@ -309,8 +313,7 @@ def finished(folder: Path, shard: Shard) -> ShardRecord | None:
         record = ShardRecord.from_dict(json.loads(text))
         if (record.split, record.start, record.rows) != (shard.split, shard.start, shard.rows):
             return None
-        files = [record.file, *([record.mirror] if record.mirror else [])]
-        intact = all(record_of(folder, folder / file.path) == file for file in files)
+        intact = all(record_of(folder, folder / file.path) == file for file in record.files())
     except Exception:  # a note of other forms raises many kinds; the shard is made again
         return None
     return record if intact else None

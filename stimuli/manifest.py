@@ -53,6 +53,10 @@ class ShardRecord:
     arrays: dict[str, str]
     counts: dict[str, list[int]]
 
+    def files(self) -> list[FileRecord]:
+        """Its file, and its mirror's if there is one."""
+        return [self.file, *([self.mirror] if self.mirror else [])]
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ShardRecord:
         """Back from `dataclasses.asdict`."""

@@ -1,0 +1,186 @@
+"""Folders sent to URLs, a file at a time, so that no part of one is ever taken for the whole.
+
+While files are sent, `.partial/sending.json` there says what they are of. So whoever goes on knows
+that what lies there with the right size is a file of this very folder: a claim must name all that
+their bytes follow from. The file that makes the folder one, its manifest say, is sent last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from samediff_stimuli.engine import PARTIAL
+from samediff_stimuli.manifest import FileRecord
+from samediff_stimuli.recipe import InputError
+from samediff_stimuli.remote import Listed, Store, UnreachableError, in_a_line, md5_of
+from samediff_stimuli.shards import DamagedError
+
+CLAIM = f"{PARTIAL}/sending.json"
+_PROBE = f"{PARTIAL}/probe"
+_AT_ONCE = 8  # files that are sent at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sending:
+    """A folder of this machine on its way to a URL; see `sending`.
+
+    Attributes:
+        there: where it goes.
+        folder: the folder here.
+        listed: what was there when it began.
+    """
+
+    there: Store
+    folder: Path
+    listed: dict[str, Listed]
+    _pool: ThreadPoolExecutor
+    _sent: dict[str, Future[None]] = field(default_factory=dict)
+
+    def add(self, file: FileRecord) -> None:
+        """Begin to send a file, unless that was asked for before, or it is there.
+
+        Raises:
+            UnreachableError: if a file that was begun earlier could not be sent.
+        """
+        if file.path not in self._sent:
+            self._sent[file.path] = self._pool.submit(self._put, file)
+        for begun in self._sent.values():
+            if begun.done():
+                begun.result()
+
+    def finish(
+        self,
+        marker: str,
+        files: Sequence[FileRecord],
+        on_bytes: Callable[[int], None] = lambda n: None,
+    ) -> None:
+        """Send what is lacking, and last of all the file that says that all is there.
+
+        Args:
+            marker: that file, relative to the folder.
+            files: all others.
+            on_bytes: told the bytes of each of them once it is there.
+
+        Raises:
+            UnreachableError: if a file cannot be sent.
+            DamagedError: if the place holds other bytes than were sent.
+        """
+        for file in files:
+            self.add(file)
+        for file in files:
+            self._sent[file.path].result()
+            on_bytes(file.n_bytes)
+        _check_sizes(self.there, files)
+        self.there.put(self.folder / marker, marker)
+        self.there.remove([CLAIM])
+        self.there.remove_folder(PARTIAL)
+
+    def _put(self, file: FileRecord) -> None:
+        source = self.folder / file.path
+        if not is_there(self.listed.get(file.path), file, source):
+            self.there.put(source, file.path)
+
+
+@contextlib.contextmanager
+def sending(
+    there: Store,
+    folder: Path,
+    claim: dict[str, Any],
+    marker: str,
+    is_ours: Callable[[str], bool],
+) -> Iterator[Sending]:
+    """Make a place a folder's, and send its files.
+
+    Args:
+        there: where it goes; what another left there is removed.
+        folder: the folder here, whole when `Sending.finish` is called.
+        claim: what its bytes follow from, as plain data.
+        marker: the file that says that all is there.
+        is_ours: whether a file there, relative to the place, may be removed.
+
+    Raises:
+        InputError: if the place cannot be reached any more; what arrived stays, and the same call
+            goes on from there.
+    """
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        if read_json(there, CLAIM) == claim | {"cleared": True}:
+            there.remove([marker])
+        else:
+            there.write(CLAIM, json.dumps(claim | {"cleared": False}).encode())
+            there.remove([marker])  # from here on it is nothing
+            ours = (path for path in there.listed() if is_ours(path))
+            there.remove([path for path in ours if path != CLAIM])
+            there.write(CLAIM, json.dumps(claim | {"cleared": True}).encode())
+        yield Sending(there=there, folder=folder, listed=there.listed(), _pool=pool)
+    except UnreachableError as error:
+        raise InputError(
+            f"{error}, and run the same command again: what arrived is not sent twice"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def check_writable(there: Store) -> None:
+    """Raise InputError unless files may be written to a place; nothing is left there."""
+    if there.is_read_only:
+        raise InputError(
+            f"--out {there.url} cannot be written: http is for reading; give s3://, ..."
+        )
+    try:
+        there.write(_PROBE, b"")
+        there.remove([_PROBE])
+        if CLAIM not in there.listed():
+            there.remove_folder(PARTIAL)
+    except FileNotFoundError as error:  # no such bucket
+        raise InputError(f"--out {there.url} cannot be written: {in_a_line(error)}") from error
+
+
+def files_there(there: Store) -> dict[str, Listed]:
+    """What is at a place, by path.
+
+    Raises:
+        InputError: if the place is itself a file.
+    """
+    listed = there.listed()
+    listed.pop(_PROBE, None)
+    if "" in listed:
+        raise InputError(f"--out {there.url} is a file; give a folder")
+    return listed
+
+
+def read_json(there: Store, path: str) -> dict[str, Any] | None:
+    """What a small JSON file says; None if it is not there, or is no JSON object."""
+    try:
+        data = json.loads(there.read(path))
+    except (FileNotFoundError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):  # it is a ValueError, too
+            raise
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def is_there(found: Listed | None, file: FileRecord, source: Path) -> bool:
+    """Whether a file arrived: it has the size, and the MD5 if the store tells one."""
+    if found is None or found.n_bytes != file.n_bytes:
+        return False
+    return found.md5 is None or found.md5 == md5_of(source)
+
+
+def _check_sizes(there: Store, files: Sequence[FileRecord]) -> None:
+    """Raise DamagedError unless every file is there with its size."""
+    listed = there.listed()
+    for file in files:
+        found = listed.get(file.path)
+        if found is None or found.n_bytes != file.n_bytes:
+            has = "is not there" if found is None else f"has {found.n_bytes} bytes"
+            raise DamagedError(
+                f"{there.url}/{file.path} {has} after {file.n_bytes} bytes were sent; run the "
+                "same command again"
+            )
