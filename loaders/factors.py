@@ -16,6 +16,7 @@ from samediff_stimuli import tasks
 from samediff_stimuli.factor_options import SplitOptions
 from samediff_stimuli.factor_task import GRID
 from samediff_stimuli.factors import Levels, Rows
+from samediff_stimuli.loaders import tensors
 from samediff_stimuli.loaders.dataset import Sample, StimulusDataset
 from samediff_stimuli.manifest import Manifest, load
 from samediff_stimuli.recipe import InputError, Recipe
@@ -120,7 +121,7 @@ class FactorDataset(StimulusDataset):
         found, values = self._read(indices)
         images = found[IMAGE]
         if self.transform is not None:
-            images = torch.stack([torch.as_tensor(self.transform(image)) for image in images])
+            images = tensors.transformed(images, self.transform)
         return images, values[self.label]
 
     def rows_of(self, grid_rows: Sequence[int] | Rows) -> NDArray[np.int64]:

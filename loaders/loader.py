@@ -27,15 +27,17 @@ class ShuffledBatches(Sampler[list[int]]):
 
     Args:
         n: number of rows.
-        batch_size: rows in a batch.
+        batch_size: rows in a batch, over all ranks.
         shuffle: False for the order on disk.
         seed: of the shuffle.
         drop_last: leave out a last, smaller batch.
         rank: of this process among those that share each batch.
-        world: number of such processes; each takes every world-th row of each batch.
+        world: number of such processes; each takes every world-th row of each batch, so that they
+            cover an epoch exactly. All have as many batches: where a last batch has fewer rows
+            than there are processes, it is empty for some; `drop_last` leaves it out.
 
     Raises:
-        InputError: if batch_size is below 1, or there is no such rank.
+        InputError: if batch_size is below 1 or below world, or there is no such rank.
     """
 
     def __init__(
@@ -53,6 +55,11 @@ class ShuffledBatches(Sampler[list[int]]):
             raise InputError(f"batch_size {batch_size} is out of range; legal: 1 or more")
         if not 0 <= rank < world:
             raise InputError(f"rank {rank} is out of range; legal: 0 .. {world - 1}")
+        if batch_size < world:
+            raise InputError(
+                f"batch_size {batch_size} leaves some of {world} ranks without a row; it is of the "
+                f"batch that they share; legal: {world} or more"
+            )
         self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
         self.drop_last, self.rank, self.world = drop_last, rank, world
         self.epoch = self.done = 0
@@ -240,7 +247,7 @@ def make_loader(
 
     Args:
         dataset: what to read.
-        batch_size: rows in a batch.
+        batch_size: rows in a batch, over all processes.
         shuffle: a new order each epoch, from `seed` and the epoch alone.
         seed: of the shuffle.
         drop_last: leave out a last, smaller batch.
@@ -248,7 +255,9 @@ def make_loader(
         pin_memory: put batches in page-locked memory, for copies to a GPU.
         multiprocessing_context: "fork", "spawn" or "forkserver"; the platform's when None.
         rank: of this process among those that share each batch, as in distributed training.
-        world: number of such processes: each reads every world-th row of each batch.
+        world: number of such processes: each reads every world-th row of each batch, so that they
+            cover an epoch exactly, no row twice. Where a last batch has fewer rows than there are
+            processes, it has no rows for some, whose mean is NaN: train with `drop_last`.
 
     Returns:
         An iterable, with a length, of what `dataset.batch` returns; `loader.sampler.set_epoch(e)`
@@ -256,7 +265,7 @@ def make_loader(
         an epoch too, and `load_state_dict` goes on from there.
 
     Raises:
-        InputError: if batch_size is below 1, or there is no such rank.
+        InputError: if batch_size is below 1 or below world, or there is no such rank.
     """
     sampler = ShuffledBatches(len(dataset), batch_size, shuffle, seed, drop_last, rank, world)
     if num_workers == 0:

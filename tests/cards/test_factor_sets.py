@@ -129,6 +129,14 @@ def test_loader_and_samplers_stay_inside_the_split(made):
     assert ((first != second).sum(axis=1) == 2).all()
 
 
+def test_no_items_are_a_batch_of_none(made):
+    """So it is with a transform, whose shape and dtype an empty batch has, too."""
+    data = FactorDataset(made["dsprites"], "grid", transform=lambda image: image[0].float() / 255)
+    images, targets = data.batch([])
+    assert (images.shape, images.dtype) == ((0, 64, 64), data[0][0].dtype)
+    assert targets.shape == (0, 5)
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_the_benchmarks_files(made, tmp_path, name):
     """Each part is an npz of uint8 N x C x H x W and integer levels under the key arr_0."""
