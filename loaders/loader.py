@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from samediff_stimuli import rng
@@ -187,7 +189,7 @@ class BatchLoader:
         epoch, done = self._place = self.sampler.epoch, self.sampler.done
         for number, batch in enumerate(self._batches, done + 1):
             self._place = epoch, number
-            yield batch
+            yield tuple(batch) if isinstance(batch, list) else batch  # torch makes lists of tuples
         self._place = None
 
     def state_dict(self) -> State:
@@ -252,7 +254,8 @@ def make_loader(
         seed: of the shuffle.
         drop_last: leave out a last, smaller batch.
         num_workers: worker processes, of a torch DataLoader; 0 for threads.
-        pin_memory: put batches in page-locked memory, for copies to a GPU.
+        pin_memory: put batches in page-locked memory, for copies to a GPU; without one they are
+            left where they are, with a warning.
         multiprocessing_context: "fork", "spawn" or "forkserver"; the platform's when None.
         rank: of this process among those that share each batch, as in distributed training.
         world: number of such processes: each reads every world-th row of each batch, so that they
@@ -269,6 +272,9 @@ def make_loader(
     """
     sampler = ShuffledBatches(len(dataset), batch_size, shuffle, seed, drop_last, rank, world)
     if num_workers == 0:
+        if pin_memory and not torch.cuda.is_available():  # as a DataLoader has it
+            warnings.warn("pin_memory is True, but there is no GPU; it is left out", stacklevel=2)
+            pin_memory = False
         return BatchLoader(_Ahead(dataset, sampler, available_workers(), pin_memory), sampler)
     workers: DataLoader[Any] = DataLoader(
         _Batches(dataset),

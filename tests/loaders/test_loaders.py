@@ -115,6 +115,18 @@ def test_columns_and_transform(folder):
         StimulusDataset(folder, "dev")
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_is_a_tuple_and_is_pinned_only_where_there_is_a_gpu(folder, workers, monkeypatch):
+    """Threads and worker processes hand out the same; without a GPU a warning says what is not."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    data = StimulusDataset(folder, "validation")
+    with pytest.warns(UserWarning, match="pin_memory"):
+        batch = next(iter(make_loader(data, 8, num_workers=workers, pin_memory=True)))
+    assert type(batch) is tuple
+    assert not batch[0].is_pinned()
+
+
 @pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
 def test_loader_in_worker_processes(folder, context):
     """Two workers give every image once, in the same order as none, under each start method."""
