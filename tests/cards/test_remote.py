@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from samediff_stimuli import caches, cli, generate, make_recipe, manifest, remote, tasks, verify
 from samediff_stimuli.cards import remote as sending
 from samediff_stimuli.loaders import FactorDataset, StimulusDataset, fetched, from_url
+from samediff_stimuli.loaders import remote as reading
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.shards import DamagedError
 from tests import hub_sets
@@ -281,6 +283,35 @@ def test_only_what_is_needed_is_fetched(local, monkeypatch):
     assert (again[3]["image"] == plain[3]["image"]).all()
     assert len(from_url(url, "train")) == 24  # the server is gone
     assert "cannot be reached" in one_line(from_url, url, "test")
+
+
+def test_threads_that_fetch_one_url_at_once(local, monkeypatch):
+    """Each gets the dataset: none takes another's temporary file away."""
+    put(files_of(local))
+    both, state = threading.Barrier(2, timeout=10), reading._state
+
+    def together(*words):
+        found = state(*words)
+        both.wait()
+        return found
+
+    monkeypatch.setattr(reading, "_state", together)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(map(len, pool.map(from_url, [URL] * 2, ["train"] * 2))) == [24, 24]
+
+
+def test_what_this_machine_cannot_write_is_not_the_networks_fault(local, tmp_path):
+    """Errors of the cache's disk name its path; a folder where a file should be is not there."""
+    put(files_of(local))
+    there = remote.store(URL)
+    (tmp_path / "file").write_bytes(b"")
+    for target in (tmp_path / "file" / "x", tmp_path / ("x" * 250)):
+        with pytest.raises(OSError, match="x") as caught:
+            there.get("manifest.json", target, 10**6)
+        assert target.name in str(caught.value.filename)
+    with pytest.raises(FileNotFoundError, match="bucket/squiggles/hdf5 is a folder"):
+        there.get("hdf5", tmp_path / "got", 10**6)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_damaged_cache_heals(local, cache):
