@@ -322,6 +322,9 @@ def test_a_damaged_cache_heals(local, cache):
     for damaged in (whole[:-5] + b"12345", whole[:100], None):
         path.unlink() if damaged is None else path.write_bytes(damaged)
         assert (from_url(url, "train").path / SHARD).read_bytes() == whole
+    for note in cache.rglob(".checked/*"):
+        note.write_bytes(b"\xff")
+    assert (from_url(url, "train").path / SHARD).read_bytes() == whole
     assert path.is_relative_to(cache)
     other = from_url(url, "train", cache_dir=cache / "other")
     assert other.path.is_relative_to(cache / "other")
@@ -400,8 +403,8 @@ def test_a_dataset_that_is_replaced(local):
     assert (pickle.loads(pickle.dumps(earlier))[0][0] == image).all()
 
 
-def test_mistakes(local):
-    """Each mistake is one line."""
+def test_mistakes(local, cache):
+    """Each mistake is one line, before any shard is fetched."""
     put(files_of(local))
     for told, words, how in (
         ("there is no dataset at memory://bucket/none", ("memory://bucket/none", "train"), {}),
@@ -412,6 +415,7 @@ def test_mistakes(local):
         ("unknown protocol", ("nope://x", "train"), {}),
     ):
         assert told in one_line(from_url, *words, **how)
+        assert not list(cache.rglob("*.h5"))
 
 
 def test_grids_of_factors(monkeypatch, tmp_path):
@@ -427,6 +431,18 @@ def test_grids_of_factors(monkeypatch, tmp_path):
         for ours, theirs in zip(data.batch(rows), plain.batch(rows), strict=True):
             assert ours.equal(theirs)
     assert type(from_url(url, "grid", columns=["scale"])) is StimulusDataset
+    for told, split, text in (
+        ("split 'dev' is not legal with hold_out; legal: train, test", "dev", "scale>=2"),
+        ("'size' is no factor", "test", "size>=2"),
+    ):
+        fresh = {"hold_out": text, "cache_dir": tmp_path / "fresh"}
+        assert told in one_line(from_url, url, split, **fresh)
+    options = tasks.get("dsprites").options(variant="random", materialize=True)
+    generate(make_recipe("dsprites", 0, options), tmp_path / "parts", workers=1, parquet=False)
+    fresh = {"hold_out": "scale>=2", "cache_dir": tmp_path / "fresh"}
+    said = one_line(from_url, f"file://{tmp_path}/parts", "test", **fresh)
+    assert "generate it without --materialize" in said
+    assert not list((tmp_path / "fresh").rglob("*.h5"))
 
 
 def test_the_cache_is_where_it_is_wanted(monkeypatch, tmp_path):
