@@ -5,6 +5,8 @@ import http.server
 import json
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -451,3 +453,29 @@ def test_the_cache_is_where_it_is_wanted(monkeypatch, tmp_path):
     monkeypatch.delenv("SAMEDIFF_STIMULI_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert caches.folder() == tmp_path / "samediff-stimuli"
+
+
+def test_a_cache_that_cannot_be_used_is_named(monkeypatch, tmp_path):
+    """A variable that is set is meant: it is not passed over for another place."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SAMEDIFF_STIMULI_CACHE", f"{tmp_path}/file/cache")
+    said = one_line(from_url, URL, "train")
+    assert f"SAMEDIFF_STIMULI_CACHE '{tmp_path}/file/cache' cannot be written: Not a dir" in said
+    assert "unset it" in said
+
+
+def test_a_temporary_cache_goes_with_its_process(tmp_path):
+    """It serves one process, and leaves nothing on a machine whose home cannot be written."""
+    (tmp_path / "file").touch()
+    code = (
+        "import os; from samediff_stimuli import caches; print(caches.folder(), flush=True)\n"
+        "child = os.fork()\n"
+        "if not child: raise SystemExit  # a fork's end is not the process's\n"
+        "os.waitpid(child, 0); assert caches.folder().is_dir()"
+    )
+    env = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "file"), "TMPDIR": str(tmp_path)}
+    del env["SAMEDIFF_STIMULI_CACHE"]
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
