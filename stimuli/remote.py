@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from samediff_stimuli.recipe import InputError
+from samediff_stimuli.recipe import in_a_line as in_a_line
 from samediff_stimuli.replacing import replacing
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
@@ -180,11 +181,6 @@ def store(url: str, options: Mapping[str, Any] | None = None) -> Store:
     if not str(root).strip("/"):
         raise InputError(f"{url!r} names no folder; give PROTOCOL://PLACE, e.g. s3://bucket/name")
     return Store(url=url.rstrip("/"), fs=fs, root=str(root))
-
-
-def in_a_line(error: BaseException) -> str:
-    """What an error of a driver says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class UnreachableError(InputError):
