@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from samediff_stimuli.recipe import InputError
 
 NAMES = ("loky", "dask", "ray")
-AGAIN = "run the same command again: finished shards are kept"
+AGAIN = "run the same command again"  # the command line adds what is kept, if anything
 _DIED = ("KilledWorker", "WorkerCrashedError", "TerminatedWorkerError", "OutOfMemoryError")
 EXAMPLES = {
     "dask": "tcp://HOST:8786",
@@ -162,8 +162,8 @@ def lost(name: str, error: Exception) -> OSError:
     kind = type(error).__name__
     if kind in _DIED:
         return ChildProcessError(
-            f"{name} workers died while they made a shard, perhaps for want of memory; {AGAIN}, "
-            "perhaps with fewer workers"
+            f"{name} workers died at work, perhaps for want of memory; {AGAIN}, perhaps with fewer "
+            "workers"
         )
     said = [line.strip() for line in str(error).splitlines() if line.strip()]
     why = f"{kind}: {said[-1]}" if said else kind
