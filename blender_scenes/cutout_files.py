@@ -7,8 +7,8 @@ first: any number of processes may share the folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from samediff_stimuli import caches
 from samediff_stimuli.blender_scenes import cutouts
 from samediff_stimuli.blender_scenes.cutouts import SIZE
 from samediff_stimuli.blender_scenes.sources import sources
+from samediff_stimuli.replacing import replacing
 
 _DIGEST = "sha256"  # the text in a file that holds the digest of its pixels
 
@@ -66,10 +67,7 @@ def _write(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Keep a picture; a full disk is no reason to stop."""
     text = PngInfo()
     text.add_text(_DIGEST, digest(pixels))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(temporary, format="png", pnginfo=text)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            Image.fromarray(pixels).save(temporary, format="png", pnginfo=text)

@@ -29,6 +29,7 @@ from samediff_stimuli.cards.front_matter import dataset_info, size_category
 from samediff_stimuli.cards.hub_terms import LICENSES, SIZE_CATEGORIES, TASK_CATEGORIES
 from samediff_stimuli.cards.parquet import features_of
 from samediff_stimuli.manifest import Manifest, ShardRecord, load
+from samediff_stimuli.recipe import in_a_line
 
 _FRONT = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -85,7 +86,7 @@ def _front_matter(text: str) -> dict[str, Any]:
     try:
         data = yaml.safe_load(found[1])
     except yaml.YAMLError as error:
-        raise ValueError(f"its front matter is no YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"its front matter is no YAML: {in_a_line(error)}") from error
     if not isinstance(data, dict):
         raise ValueError("its front matter is no mapping")
     return data

@@ -29,7 +29,7 @@ from samediff_stimuli.engine import (
     run,
     usual_workers,
 )
-from samediff_stimuli.engines import LOKY, Crew, Engine, opened
+from samediff_stimuli.engines import LOKY, Crew, Engine, chosen_workers, opened
 from samediff_stimuli.manifest import Manifest, ShardRecord
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.remote import is_url
@@ -77,7 +77,7 @@ def generate(
         OSError: if the disk is full or a cluster is lost; finished shards stay, and the same call
             goes on from there.
     """
-    workers = _workers(recipe, workers, engine)
+    workers = chosen_workers(workers, usual_workers(recipe), engine)
     if is_url(out):
         how: dict[str, Any] = {"workers": workers, "origin": origin, "engine": engine}
         how |= {"parquet": parquet, "overwrite": overwrite, "on_rows": on_rows}
@@ -113,15 +113,6 @@ def generate(
 def _mirror(recipe: Recipe) -> ParquetMirror:
     task = tasks.get(recipe.task)
     return ParquetMirror(task.columns(recipe), [view.name for view in task.views])
-
-
-def _workers(recipe: Recipe, workers: int | None, engine: Engine) -> int | None:
-    """How many shards to make at once; None for as many as a cluster elsewhere has workers."""
-    if workers is None:
-        return usual_workers(recipe) if engine.address is None else None
-    if workers < 1:
-        raise InputError(f"workers {workers} is out of range; legal: 1 or more")
-    return workers
 
 
 def _maker(recipe: Recipe, crew: Crew) -> Maker:
@@ -206,7 +197,7 @@ def estimate(recipe: Recipe, workers: int | None, parquet: bool, engine: Engine 
     Raises:
         InputError: if the cluster cannot be asked, or if what images are made from is not here.
     """
-    workers = _workers(recipe, workers, engine)
+    workers = chosen_workers(workers, usual_workers(recipe), engine)
     if workers is None:
         with opened(engine, None, tasks.get(recipe.task).costly) as crew:
             workers = crew.size()

@@ -13,7 +13,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from samediff_stimuli.factors.archives import OnBytes, Published, md5_of
-from samediff_stimuli.recipe import InputError
+from samediff_stimuli.recipe import InputError, in_a_line
 
 TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 1 << 18  # bytes; a cut loses no more
@@ -68,7 +68,7 @@ def download(
         try:
             _from_mirror(url, part, published, on_bytes, timeout)
         except _MirrorError as error:
-            reasons.append(f"{_host(url)}: {' '.join(str(error).split())}")
+            reasons.append(f"{_host(url)}: {in_a_line(error)}")
         else:
             os.replace(part, target)
             return target

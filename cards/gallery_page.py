@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -26,7 +25,7 @@ from samediff_stimuli.cards.gallery_packing import (
     sheets,
     thumbs_for,
 )
-from samediff_stimuli.manifest import Manifest
+from samediff_stimuli.manifest import Manifest, write_atomically
 from samediff_stimuli.recipe import InputError
 
 SCRIPTS = ("gallery_sources.js", "gallery_drawing.js", "gallery_charts.js", "gallery.js")
@@ -74,7 +73,7 @@ def write_gallery(
         split["shown"] = len(stimuli.rows[split["name"]])
     pictures = {f"sheet-{n}": sheet for n, sheet in enumerate(sheets(stimuli, thumbs, on_rows))}
     masks = {"masks": pack_masks(stimuli, thumbs, on_rows)} if about["masks"] else {}
-    _write(out, page(about, {"columns": columns}, {**pictures, **masks}))
+    write_atomically(out, page(about, {"columns": columns}, {**pictures, **masks}))
     return len(stimuli)
 
 
@@ -86,15 +85,6 @@ def _check(out: Path) -> None:
         raise InputError(f"--out {out} is no name of a page; legal: one that ends in .html")
     if not out.parent.is_dir():
         raise InputError(f"--out {out} cannot be written: there is no folder {out.parent}")
-
-
-def _write(out: Path, text: str) -> None:
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def page(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from samediff_stimuli import codec, tasks
 from samediff_stimuli.recipe import Recipe
+from samediff_stimuli.replacing import replacing
 from samediff_stimuli.table import IMAGE, Column, Table
 
 ROW_GROUP = 100  # rows; small groups let a viewer or a stream fetch a page at a time
@@ -104,12 +104,8 @@ class ParquetShard:
         info = json.dumps({"info": {"features": features(self.columns, list(self._images))}})
         rows = pa.table(arrays)
         rows = rows.replace_schema_metadata({"huggingface": info})
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        try:
+        with replacing(self.path) as temporary:
             write_rows(rows, temporary)
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
         return self.path
 
 

@@ -71,10 +71,3 @@ class Buffers:
             if array.nbytes <= _LARGEST:
                 self._arrays = [*self._arrays[-_KEPT + 1 :], array]
         return torch.from_numpy(array[:])
-
-
-def pinned(batch: Any) -> Any:
-    """A batch, a tuple or a dict of tensors, in page-locked memory."""
-    if isinstance(batch, dict):
-        return {name: values.pin_memory() for name, values in batch.items()}
-    return tuple(values.pin_memory() for values in batch)

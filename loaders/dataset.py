@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from samediff_stimuli import tasks
+from samediff_stimuli.loaders import tensors
 from samediff_stimuli.loaders.buffers import Buffers
 from samediff_stimuli.manifest import Manifest, load
 from samediff_stimuli.reading import SplitReader
@@ -116,8 +117,7 @@ class StimulusDataset(Dataset[Any]):
         images, values = self.read(indices, self._buffers.take)
         if self.transform is not None:
             for view, batch in images.items():
-                made = [torch.as_tensor(self.transform(image)) for image in batch]
-                images[view] = torch.stack(made) if made else batch
+                images[view] = tensors.transformed(batch, self.transform)
         return self.composed(images, values)
 
     def composed(self, images: dict[str, Tensor], values: dict[str, Tensor]) -> Batch:
@@ -172,8 +172,7 @@ class StimulusDataset(Dataset[Any]):
             self._reader.read_into(rows, taken.numpy(), view)
             images[view] = taken.permute(0, 3, 1, 2)
         values = self._reader.values(self._names, rows)
-        wide = {name: v.astype(np.result_type(v, np.int64)) for name, v in values.items()}
-        return images, {name: torch.from_numpy(v) for name, v in wide.items()}
+        return images, {name: tensors.column(each) for name, each in values.items()}
 
 
 def chosen_columns(

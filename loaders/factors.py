@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samediff_stimuli import tasks
+from samediff_stimuli.factor_options import SplitOptions
 from samediff_stimuli.factor_task import GRID
 from samediff_stimuli.factors import Levels, Rows
 from samediff_stimuli.loaders.dataset import Sample, StimulusDataset
@@ -169,9 +169,8 @@ def _stores_grid(task: tasks.Task, recipe: Recipe) -> bool:
 
 def _members(task: tasks.Task, recipe: Recipe, split: str, text: str) -> Rows:
     """(n,) int64 places in the stored grid of what a part of a split of one's own consists of."""
-    ours: dict[str, Any] = {"variant": "all", "labelled": (), "labelled_rows": ()}
-    options: Any = recipe.options
-    options = dataclasses.replace(options, hold_out=text, labelled_content="", **ours)
+    assert isinstance(recipe.options, SplitOptions)  # as of every set with factors
+    options = recipe.options.held_out(text)
     own = tasks.make_recipe(task.name, recipe.seed, options)  # refuses empty parts
     members = None if task.members is None else task.members(own, split)
     assert members is not None  # only label files can be missing, and these are left out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,6 +17,7 @@ from samediff_stimuli.loaders.dataset import StimulusDataset
 from samediff_stimuli.loaders.factors import FactorDataset
 from samediff_stimuli.manifest import FileRecord, Manifest
 from samediff_stimuli.recipe import InputError
+from samediff_stimuli.replacing import replacing
 from samediff_stimuli.shards import DamagedError, file_sha256
 
 _AT_ONCE = 8  # files that are fetched at once
@@ -71,20 +71,25 @@ def opened(
         hold_out: as for `FactorDataset`; only of a grid of factors.
 
     Raises:
-        InputError: no such split or column, or no connection, and not in the cache.
+        InputError: no such split or column, or a hold_out that is not legal, before anything is
+            fetched; no connection, and not in the cache.
         DamagedError: a file is not what the manifest says.
     """
     is_grid = tasks.get(manifest.recipe.task).space(manifest.recipe) is not None
     if hold_out is not None and (not is_grid or columns is not None):
         raise InputError(f"hold_out {hold_out!r} is for grids of factors, without columns")
+    data: StimulusDataset  # it opens no file yet, and refuses what is wrong before any is fetched
+    if is_grid and columns is None:
+        how: dict[str, Any] = {"hold_out": hold_out, "_manifest": manifest}
+        data = FactorDataset(root, split, transform=transform, **how)
+    else:
+        how = {"columns": columns, "_manifest": manifest}
+        data = StimulusDataset(root, split, transform=transform, **how)
     files = _needed(manifest, split if hold_out is None else GRID)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for _ in pool.map(partial(_check, fetch, notes), files):
             pass  # the first error is raised; what has not begun is left
-    if is_grid and columns is None:
-        how: dict[str, Any] = {"hold_out": hold_out, "_manifest": manifest}
-        return FactorDataset(root, split, transform=transform, **how)
-    return StimulusDataset(root, split, columns=columns, transform=transform, _manifest=manifest)
+    return data
 
 
 def _needed(manifest: Manifest, split: str) -> list[FileRecord]:
@@ -107,7 +112,7 @@ def _check(fetch: Fetch, notes: Path, file: FileRecord) -> None:
             raise DamagedError(f"{fetch.place} lacks {file.path}, which it lists") from error
         state = path.stat()
         seen = f"{state.st_size} {state.st_mtime_ns}"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # absent, or damaged and no text
             if not anew and note.read_text() == seen:
                 return
         if file_sha256(path) == file.sha256:
@@ -121,8 +126,7 @@ def _check(fetch: Fetch, notes: Path, file: FileRecord) -> None:
 
 def _write(note: Path, seen: str) -> None:
     """Keep a note; without it a file is hashed again."""
-    temporary = note.with_name(f".{note.name}.{os.getpid()}.tmp")
     with contextlib.suppress(OSError):
         note.parent.mkdir(exist_ok=True)
-        temporary.write_text(seen)
-        os.replace(temporary, note)
+        with replacing(note) as temporary:
+            temporary.write_text(seen)

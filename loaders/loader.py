@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from samediff_stimuli import rng
 from samediff_stimuli.engine import available_workers
+from samediff_stimuli.loaders import tensors
 from samediff_stimuli.loaders.ahead import ahead
-from samediff_stimuli.loaders.buffers import pinned
 from samediff_stimuli.loaders.dataset import Batch, StimulusDataset
 from samediff_stimuli.loaders.workers import SharedBatches
 from samediff_stimuli.recipe import InputError
@@ -29,15 +31,17 @@ class ShuffledBatches(Sampler[list[int]]):
 
     Args:
         n: number of rows.
-        batch_size: rows in a batch.
+        batch_size: rows in a batch, over all ranks.
         shuffle: False for the order on disk.
         seed: of the shuffle.
         drop_last: leave out a last, smaller batch.
         rank: of this process among those that share each batch.
-        world: number of such processes; each takes every world-th row of each batch.
+        world: number of such processes; each takes every world-th row of each batch, so that they
+            cover an epoch exactly. All have as many batches: where a last batch has fewer rows
+            than there are processes, it is empty for some; `drop_last` leaves it out.
 
     Raises:
-        InputError: if batch_size is below 1, or there is no such rank.
+        InputError: if batch_size is below 1 or below world, or there is no such rank.
     """
 
     def __init__(
@@ -55,6 +59,11 @@ class ShuffledBatches(Sampler[list[int]]):
             raise InputError(f"batch_size {batch_size} is out of range; legal: 1 or more")
         if not 0 <= rank < world:
             raise InputError(f"rank {rank} is out of range; legal: 0 .. {world - 1}")
+        if batch_size < world:
+            raise InputError(
+                f"batch_size {batch_size} leaves some of {world} ranks without a row; it is of the "
+                f"batch that they share; legal: {world} or more"
+            )
         self.n, self.batch_size, self.shuffle, self.seed = n, batch_size, shuffle, seed
         self.drop_last, self.rank, self.world = drop_last, rank, world
         self.epoch = self.done = 0
@@ -182,7 +191,7 @@ class BatchLoader:
         epoch, done = self._place = self.sampler.epoch, self.sampler.done
         for number, batch in enumerate(self._batches, done + 1):
             self._place = epoch, number
-            yield batch
+            yield tuple(batch) if isinstance(batch, list) else batch  # torch makes lists of tuples
         self._place = None
 
     def state_dict(self) -> State:
@@ -215,7 +224,7 @@ class _Ahead:
 
     def _read(self, indices: list[int]) -> Batch:
         batch = self.dataset.batch(indices)
-        return pinned(batch) if self.pin_memory else batch
+        return tensors.pinned(batch) if self.pin_memory else batch
 
 
 def make_loader(
@@ -239,15 +248,18 @@ def make_loader(
 
     Args:
         dataset: what to read.
-        batch_size: rows in a batch.
+        batch_size: rows in a batch, over all processes.
         shuffle: a new order each epoch, from `seed` and the epoch alone.
         seed: of the shuffle.
         drop_last: leave out a last, smaller batch.
         num_workers: worker processes; 0 for threads.
-        pin_memory: put batches in page-locked memory, for copies to a GPU.
+        pin_memory: put batches in page-locked memory, for copies to a GPU; without one they are
+            left where they are, with a warning.
         multiprocessing_context: "fork", "spawn" or "forkserver"; the platform's when None.
         rank: of this process among those that share each batch, as in distributed training.
-        world: number of such processes: each reads every world-th row of each batch.
+        world: number of such processes: each reads every world-th row of each batch, so that they
+            cover an epoch exactly, no row twice. Where a last batch has fewer rows than there are
+            processes, it has no rows for some, whose mean is NaN: train with `drop_last`.
 
     Returns:
         An iterable, with a length, of what `dataset.batch` returns; `loader.sampler.set_epoch(e)`
@@ -255,9 +267,12 @@ def make_loader(
         an epoch too, and `load_state_dict` goes on from there.
 
     Raises:
-        InputError: if batch_size is below 1, or there is no such rank.
+        InputError: if batch_size is below 1 or below world, or there is no such rank.
     """
     sampler = ShuffledBatches(len(dataset), batch_size, shuffle, seed, drop_last, rank, world)
+    if pin_memory and not torch.cuda.is_available():  # as a DataLoader has it
+        warnings.warn("pin_memory is True, but there is no GPU; it is left out", stacklevel=2)
+        pin_memory = False
     if num_workers == 0:
         return BatchLoader(_Ahead(dataset, sampler, available_workers(), pin_memory), sampler)
     if dataset.transform is None:

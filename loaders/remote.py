@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from samediff_stimuli.loaders.fetched import MissingError
 from samediff_stimuli.manifest import MOST_BYTES, NAME, Manifest, load
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.remote import OversizeError, Store, UnreachableError, store
+from samediff_stimuli.replacing import replacing
 from samediff_stimuli.shards import DamagedError
 
 _CHECKED = ".checked"  # says which files were hashed
@@ -111,25 +111,28 @@ def _manifest(there: Store, place: Path) -> tuple[Path, Manifest]:
     disturbed.
     """
     place.mkdir(parents=True, exist_ok=True)
-    newest, fresh = place / NAME, place / f".{NAME}.{os.getpid()}.new"
+    newest = place / NAME
     try:
-        there.get(NAME, fresh, MOST_BYTES)
-        root, manifest = _state(place, fresh)
-        os.replace(fresh, newest)
+        with replacing(newest) as fresh:
+            _get(there, fresh)
+            return _state(place, fresh)
+    except UnreachableError as error:
+        if not newest.is_file():
+            raise
+        logging.getLogger(__name__).info(f"{error}; what is in the cache is read")
+        return _state(place, newest)
+
+
+def _get(there: Store, target: Path) -> None:
+    """Fetch the manifest."""
+    try:
+        there.get(NAME, target, MOST_BYTES)
     except FileNotFoundError as error:
         raise InputError(
             f"there is no dataset at {there.url}: it has no {NAME}; give the folder that has"
         ) from error
     except OversizeError as error:
         raise DamagedError(f"{there.url}: {error}") from error
-    except UnreachableError as error:
-        if not newest.is_file():
-            raise
-        logging.getLogger(__name__).info(f"{error}; what is in the cache is read")
-        return _state(place, newest)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return root, manifest
 
 
 def _state(place: Path, path: Path) -> tuple[Path, Manifest]:
@@ -138,7 +141,6 @@ def _state(place: Path, path: Path) -> tuple[Path, Manifest]:
     root = place / hashlib.sha256(data).hexdigest()[:32]
     if not (root / NAME).is_file() or (root / NAME).read_bytes() != data:
         root.mkdir(exist_ok=True)
-        temporary = root / f".{NAME}.{os.getpid()}.tmp"
-        temporary.write_bytes(data)
-        os.replace(temporary, root / NAME)
+        with replacing(root / NAME) as temporary:
+            temporary.write_bytes(data)
     return root, load(root)

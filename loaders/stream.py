@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from samediff_stimuli import tasks
+from samediff_stimuli.loaders import tensors
 from samediff_stimuli.loaders.buffers import Buffers
 from samediff_stimuli.loaders.dataset import Batch, chosen_columns
 from samediff_stimuli.recipe import InputError, Recipe
@@ -96,6 +96,8 @@ class StimulusStream(IterableDataset[Batch]):
     def batch(self, number: int) -> Batch:
         """Batch `number`: images (n, 3, height, width) uint8 and labels, or a dict of columns.
 
+        Labels and columns are int64, or float64 for measures.
+
         Raises:
             InputError: if there is no such batch.
         """
@@ -110,7 +112,7 @@ class StimulusStream(IterableDataset[Batch]):
             taken = self._buffers.take(table.n_rows)
             self.task.render(self.recipe, self.split, table, out=taken.numpy(), view=view)
             images[view] = taken.permute(0, 3, 1, 2)
-        values = {name: torch.from_numpy(table[name].astype(np.int64)) for name in self._names}
+        values = {name: tensors.column(table[name]) for name in self._names}
         if self.columns is None:
             return images[IMAGE], values[self.task.label]
         return {**images, **values}

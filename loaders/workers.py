@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from samediff_stimuli.loaders.buffers import is_idle, pinned
+from samediff_stimuli.loaders import tensors
+from samediff_stimuli.loaders.buffers import is_idle
 
 if TYPE_CHECKING:
     from samediff_stimuli.loaders.dataset import Batch, StimulusDataset
@@ -70,7 +71,7 @@ class SharedBatches:
         """The batches of the sampler's next pass."""
         for number, n, found in self._done:
             batch = found if number is None else self._batch(number, n, found)
-            yield pinned(batch) if self._pin_memory else batch
+            yield tensors.pinned(batch) if self._pin_memory else batch
 
     def _batch(self, number: int, n: int, found: dict[str, NDArray[Any]]) -> Batch:
         images = {

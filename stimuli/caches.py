@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import shutil
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+
+from samediff_stimuli.recipe import InputError
+
+_VARIABLE = "SAMEDIFF_STIMULI_CACHE"
 
 
 def folder() -> Path:
     """The folder: $SAMEDIFF_STIMULI_CACHE, or samediff-stimuli in the user's cache.
 
-    If neither can be made and written to, a temporary one of this process.
+    If the latter cannot be made and written to, a temporary one of this process, removed at its
+    end.
+
+    Raises:
+        InputError: if the variable is set, and its folder cannot be made and written to.
     """
-    return _usable(os.environ.get("SAMEDIFF_STIMULI_CACHE", ""))
+    return _usable(os.environ.get(_VARIABLE, ""))
 
 
 @lru_cache(maxsize=8)
 def _usable(wanted: str) -> Path:
-    """The first folder that can be made and written to: as wanted, the user's, a temporary one."""
+    """The folder as wanted, or else the user's, or a temporary one."""
+    if wanted:
+        try:
+            return _checked(Path(wanted).absolute())
+        except OSError as error:
+            raise InputError(
+                f"{_VARIABLE} {wanted!r} cannot be written: {error.strerror}; let it name a folder "
+                "that can be, or unset it"
+            ) from error
     cache = os.environ.get("XDG_CACHE_HOME", "")
     if not Path(cache).is_absolute():
         cache = os.path.expanduser("~/.cache")  # begins with ~ still where there is no home
-    own = Path(cache) / "samediff-stimuli" if Path(cache).is_absolute() else None
-    for place in (Path(wanted).absolute() if wanted else None, own):
-        try:
-            if place is not None:
-                place.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=place):
-                    return place
-        except OSError:
-            continue
-    return Path(tempfile.mkdtemp(prefix="samediff-stimuli-"))
+    if Path(cache).is_absolute():
+        with contextlib.suppress(OSError):
+            return _checked(Path(cache) / "samediff-stimuli")
+    place = Path(tempfile.mkdtemp(prefix="samediff-stimuli-"))
+    atexit.register(_remove, place, os.getpid())
+    return place
+
+
+def _checked(place: Path) -> Path:
+    """The folder, made and written to."""
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=place):
+        return place
+
+
+def _remove(place: Path, process: int) -> None:
+    """Remove a folder at the end of the process that made it, not of a fork."""
+    if os.getpid() == process:
+        shutil.rmtree(place, ignore_errors=True)

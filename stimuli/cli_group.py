@@ -20,6 +20,15 @@ SECTIONS = {  # heading -> commands, as far as there are such; others come last
     "Train and test": ("train", "evaluate", "matrix"),
     "Look inside a model": ("attention", "interchange"),
 }
+KEPT = {  # command -> what the same command does not do again after it broke off
+    "generate": "finished shards are kept",
+    "import": "finished shards are kept",
+    "download": "what arrived is kept",
+    "publish": "what arrived is not sent twice",
+    "train": "finished epochs are kept",
+    "matrix": "finished models are kept",
+    "validate": "what is finished is kept",
+}
 EXIT_CODES = "Exit codes: 0 fine, 1 a check failed, 2 bad usage or input."
 
 
@@ -51,6 +60,10 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what users can cause ends in a line and an exit code."""
+
+        def kept() -> str:
+            return KEPT.get(ctx.invoked_subcommand or "", "")
+
         said = logging.getLogger("samediff_stimuli")
         said.handlers, said.level = [_Said()], logging.INFO
         try:
@@ -58,21 +71,26 @@ class Commands(click.Group):
         except InputError as error:
             fail(str(error), 2)
         except KeyboardInterrupt:
-            fail("interrupted; run the same command again: what is finished is kept", 130)
+            again = f"; run the same command again: {kept()}" if kept() else ""
+            fail(f"interrupted{again}", 130)
         except MemoryError as error:
             fail(f"out of memory: {error}; choose a smaller image_size or larger patches", 2)
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            hint = ""
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                hint = "; free some space and run the same command: finished shards are kept"
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            hint = "; free some space and run the same command" if full else ""
+            if kept() and (full or isinstance(error, ChildProcessError | ConnectionError)):
+                hint += f": {kept()}"  # what is lost of a crew says the rest
             where = f"{error.filename}: " if error.filename else ""
             fail(f"{where}{error.strerror or error}{hint}", 2)
         except Exception as error:  # the modules of these import much: look at the name
             kind = type(error).__name__
             if kind == "RenderingError":
-                fail(f"{error}; run the same command again: finished images are kept", 2)
+                images = ctx.invoked_subcommand == "generate"
+                fail(
+                    f"{error}{'; run the same command again: finished images are kept' * images}", 2
+                )
             if kind != "DamagedError":
                 raise
             fail(f"{error}; see what is wrong with 'samediff-stimuli verify'", 2)

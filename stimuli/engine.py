@@ -167,7 +167,8 @@ def _made(
     for shard, record in crew.finished(make, ((recipe, folder, s, mirror) for s in missing)):
         if not (folder / record.file.path).is_file():
             raise _unseen(
-                folder, f"a worker says that it wrote {record.file.path}, which is not here"
+                f"--out {folder}",
+                f"a worker says that it wrote {record.file.path}, which is not here",
             )
         yield shard, record
         on_rows(shard.rows)
@@ -176,24 +177,41 @@ def _made(
 def _make_afar(
     made_by: Maker, recipe: Recipe, folder: Path, shard: Shard, mirror: Mirror | None
 ) -> tuple[Shard, ShardRecord]:
-    """`make_shard` in a worker of a cluster, which may be unlike the machine that asks for it."""
+    """`make_shard` in a worker of a cluster."""
+    check_worker(made_by, recipe, folder / PARTIAL, f"--out {folder}")
+    return make_shard(recipe, folder, shard, mirror)
+
+
+def check_worker(made_by: Maker, recipe: Recipe, there: Path, place: str) -> None:
+    """Check this worker of a cluster, which may be unlike the machine that asks for it.
+
+    Args:
+        made_by: what makes the images elsewhere; no images are made if it cannot.
+        recipe: of them.
+        there: what it must see of the dataset folder.
+        place: the folder, as messages have it.
+
+    Raises:
+        InputError: if it does not see the folder, or is another maker.
+    """
     where = f"the worker on {platform.node()!r}"
-    if not (folder / PARTIAL).is_dir():
-        raise _unseen(folder, f"{where} does not see {folder}")
+    if not there.exists():
+        raise _unseen(place, f"{where} does not see {there.parent}")
     found = maker(recipe)
-    if found.missing is not None:
+    if made_by.missing is not None:  # nor need this one be able to
+        found = dataclasses.replace(made_by, release=found.release)
+    if found.missing is not None and made_by.missing is None:
         raise InputError(f"{where} cannot make images of {recipe.task!r}: {found.missing}")
     if found != made_by:
         raise InputError(
             f"{where} has {_words(found)}, another has {_words(made_by)}, so that images would "
             "not be the same; give all workers the same"
         )
-    return make_shard(recipe, folder, shard, mirror)
 
 
-def _unseen(folder: Path, what: str) -> InputError:
+def _unseen(place: str, what: str) -> InputError:
     return InputError(
-        f"{what}; all workers need --out {folder} on a file system that they share with this "
+        f"{what}; all workers need {place} on a file system that they share with this "
         "machine, at the same path"
     )
 

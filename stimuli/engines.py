@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from samediff_stimuli.recipe import InputError
 
 NAMES = ("loky", "dask", "ray")
-AGAIN = "run the same command again: finished shards are kept"
+AGAIN = "run the same command again"  # the command line adds what is kept, if anything
 _DIED = ("KilledWorker", "WorkerCrashedError", "TerminatedWorkerError", "OutOfMemoryError")
 EXAMPLES = {
     "dask": "tcp://HOST:8786",
@@ -71,6 +71,31 @@ class Crew(Protocol):
         """What a function returns for each job's arguments, in the order in which they end."""
 
 
+def check_workers(workers: int | None) -> None:
+    """Refuse a number of workers below one; None is a choice that is left to others.
+
+    Raises:
+        InputError: if it is below 1.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers {workers} is out of range; legal: 1 or more")
+
+
+def chosen_workers(workers: int | None, usual: int, engine: Engine) -> int | None:
+    """How many shards to work on at once; None for as many as a cluster elsewhere has workers.
+
+    Args:
+        workers: as the user chose, if so.
+        usual: what is fastest on this machine.
+        engine: who works.
+
+    Raises:
+        InputError: if it is below 1.
+    """
+    check_workers(workers)
+    return usual if workers is None and engine.address is None else workers
+
+
 @contextmanager
 def opened(engine: Engine, workers: int | None, costly: bool = False) -> Iterator[Crew]:
     """The crew of an engine; all that was started or connected to is closed at the end.
@@ -82,11 +107,12 @@ def opened(engine: Engine, workers: int | None, costly: bool = False) -> Iterato
         costly: each shard keeps the processors of a machine busy by itself.
 
     Raises:
-        InputError: if the library is not installed, or the cluster cannot be reached or has no
-            workers.
+        InputError: if workers is below 1, the library is not installed, or the cluster cannot be
+            reached or has no workers.
         ConnectionError: while shards are made, if the cluster is lost.
         ChildProcessError: while shards are made, if workers die again and again.
     """
+    check_workers(workers)
     if engine.name == "loky":
         yield Here(workers or 1)
         return
@@ -136,8 +162,8 @@ def lost(name: str, error: Exception) -> OSError:
     kind = type(error).__name__
     if kind in _DIED:
         return ChildProcessError(
-            f"{name} workers died while they made a shard, perhaps for want of memory; {AGAIN}, "
-            "perhaps with fewer workers"
+            f"{name} workers died at work, perhaps for want of memory; {AGAIN}, perhaps with fewer "
+            "workers"
         )
     said = [line.strip() for line in str(error).splitlines() if line.strip()]
     why = f"{kind}: {said[-1]}" if said else kind

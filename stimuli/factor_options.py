@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from samediff_stimuli.factors import FactorSpace, label_files, official
 from samediff_stimuli.factors.archives import PUBLISHED
@@ -132,6 +132,20 @@ class SplitOptions(Options):
         object.__setattr__(self, "labelled", tuple(found))
         object.__setattr__(self, "labelled_rows", tuple(map(len, found.values())))
         object.__setattr__(self, "labelled_content", content)
+
+    def held_out(self, text: str) -> Self:
+        """The options of the same images, split anew by `hold_out`.
+
+        What is of another way to split is left out. Images that show the same are dropped, merged
+        or kept as before; a set that has none drops none, whatever its label files said.
+
+        Raises:
+            InputError: if the expression is not legal.
+        """
+        others: dict[str, Any] = {"variant": "all", "train_percent": 30, "split_labels": None}
+        others |= {"labelled": (), "labelled_rows": (), "labelled_content": ""}
+        twins = self.twins if any(factor.twins for factor in self.space.factors) else "drop"
+        return replace(self, hold_out=text, twins=twins, **others)
 
     def tag(self) -> str:
         """What names a dataset of these options, after the task's name."""

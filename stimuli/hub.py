@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from samediff_stimuli import recipe
 from samediff_stimuli.recipe import InputError
 
 MANIFESTS, MINI = "manifests", "mini"
@@ -80,7 +81,7 @@ def in_a_line(error: BaseException, repo_id: str) -> str:
     *_, first = _causes(error)
     if isinstance(first, LocalTokenNotFoundError):
         return "no token; log in with 'hf auth login', or set HF_TOKEN"
-    reason = " ".join(str(first).split()) or type(first).__name__
+    reason = recipe.in_a_line(first)
     if _is_lost(error):
         return f"no connection to {constants.ENDPOINT} ({reason}); check the network"
     return reason

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from samediff_stimuli.recipe import in_a_line
+from samediff_stimuli.replacing import replacing
 from samediff_stimuli.shards import INFLATES, LIBVER, DamagedError, open_file, own_dataset
 
 ROW = "row"
@@ -23,20 +24,15 @@ def write_index(path: Path, rows: NDArray[np.int64]) -> None:
         path: where the file goes; its folder exists.
         rows: (n,) rows of the stored split, n >= 1.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w", libver=LIBVER) as file:
-            file.create_dataset(
-                ROW,
-                data=rows.astype("<u4"),
-                chunks=(min(len(rows), _CHUNK),),
-                compression="gzip",
-                shuffle=True,
-                track_times=False,
-            )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+        file.create_dataset(
+            ROW,
+            data=rows.astype("<u4"),
+            chunks=(min(len(rows), _CHUNK),),
+            compression="gzip",
+            shuffle=True,
+            track_times=False,
+        )
 
 
 def read_index(path: Path, rows: int) -> NDArray[np.int64]:
@@ -60,8 +56,7 @@ def read_index(path: Path, rows: int) -> NDArray[np.int64]:
     except Exception as error:  # h5py raises many kinds for broken files
         if isinstance(error, MemoryError):
             raise
-        (reason, *_) = str(error).splitlines() or [type(error).__name__]
-        raise DamagedError(f"{path} is not a readable index: {reason}") from error
+        raise DamagedError(f"{path} is not a readable index: {in_a_line(error)}") from error
 
 
 def index_digest(rows: NDArray[np.int64]) -> str:

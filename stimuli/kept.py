@@ -6,7 +6,6 @@ recipe's, is made anew.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from xxhash import xxh3_128_digest
 
 from samediff_stimuli import codec, tasks
 from samediff_stimuli.recipe import Recipe
+from samediff_stimuli.replacing import replacing
 from samediff_stimuli.shards import image_digest
 from samediff_stimuli.table import Table
 
@@ -73,12 +73,8 @@ def _read(path: Path, scene: bytes, shape: tuple[int, int, int]) -> NDArray[np.u
 
 
 def _write(path: Path, scene: bytes, image: NDArray[np.uint8]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(_digest(scene, image) + codec.deflate(image))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _digest(scene: bytes, image: NDArray[np.uint8]) -> bytes:

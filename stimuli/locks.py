@@ -2,8 +2,9 @@
 
 The kernel locks a file (flock) and lets go when the holder dies, however it dies. File systems that
 have no such locks, or do not pass them on to other machines, are covered by what the file says: a
-holder counts in it for as long as it lives, so one whose count stands still is dead. No clock is
-compared with another, and no time of a file is looked at.
+holder counts in it for as long as it lives, so one whose count stands still is dead. Who takes a
+lock there looks once more after a beat, for another may have looked at the same moment. No clock
+is compared with another, and no time of a file is looked at.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ NAME = ".lock"  # in a folder that is being written
 BEAT = 2.0  # seconds from one count to the next
 PATIENCE = 4  # beats after which a count that stands still is a dead holder's
 _SIZE = 512  # bytes of the file, always, so that no reader sees a part of a text
+_OWN = ("ext2", "ext3", "ext4", "xfs", "btrfs", "bcachefs", "f2fs", "zfs", "tmpfs", "overlay")
 _TAKEN = (errno.EWOULDBLOCK, errno.EACCES)  # what flock says of somebody else's lock
 
 
@@ -67,11 +69,12 @@ def held(path: Path, what: str) -> Iterator[None]:
         except OSError as error:
             raise InputError(f"{what} cannot be written: {error.strerror}") from error
         try:
-            with _counting(handle):
+            with _counting(handle, _is_own(path)):
                 yield
         finally:
             with contextlib.suppress(OSError):  # the folder may have vanished
-                path.unlink()  # while it is locked: who has opened it meanwhile sees that
+                if _holder(_read(path)) == _this():  # else it was given to another meanwhile
+                    path.unlink()  # while it is locked: who has opened it meanwhile sees that
             os.close(handle)
     finally:
         for folder in absent:
@@ -95,12 +98,13 @@ def _taken(path: Path, what: str) -> int:
     """
     handle, by_kernel = _locked(path, what)
     try:
-        _wait_for_the_dead(handle, by_kernel, what)
+        _wait_for_the_dead(path, by_kernel, what)
         _say(handle, 0)
-        if not by_kernel:  # somebody may have looked at the same moment: the last to write has it
+        if not (by_kernel and _is_own(path)):  # the last to write has it
+            os.fsync(handle)
             time.sleep(BEAT)
-            if _holder(_read(handle)) != _this():
-                raise _busy(handle, what)
+            if _holder(_read(path)) != _this():
+                raise _busy(path, what)
     except BaseException:
         os.close(handle)
         raise
@@ -117,7 +121,7 @@ def _locked(path: Path, what: str) -> tuple[int, bool]:
                 by_kernel = True
             except OSError as error:
                 if error.errno in _TAKEN:
-                    raise _busy(handle, what) from None
+                    raise _busy(path, what) from None
                 by_kernel = False  # a file system without such locks
             if os.path.samestat(os.fstat(handle), path.stat()):
                 return handle, by_kernel
@@ -129,13 +133,13 @@ def _locked(path: Path, what: str) -> tuple[int, bool]:
         os.close(handle)  # its holder has just removed it: once more
 
 
-def _wait_for_the_dead(handle: int, by_kernel: bool, what: str) -> None:
+def _wait_for_the_dead(path: Path, by_kernel: bool, what: str) -> None:
     """Return once it is sure that the holder that the file names, if any, has died."""
-    said = _read(handle)
+    said = _read(path)
     holder, this = _holder(said), _this()
     if holder is None or (holder.host, holder.boot) == (this.host, this.boot):
         if holder is not None and not by_kernel and _start_of(holder.process) == holder.started:
-            raise _busy(handle, what)
+            raise _busy(path, what)
         return
     logging.getLogger(__name__).info(
         f"{what}: looking for {BEAT * PATIENCE:.0f} s whether process {holder.process} on "
@@ -143,13 +147,13 @@ def _wait_for_the_dead(handle: int, by_kernel: bool, what: str) -> None:
     )
     for _ in range(PATIENCE * 4):
         time.sleep(BEAT / 4)
-        if _read(handle) != said:
-            raise _busy(handle, what)
+        if _read(path) != said:
+            raise _busy(path, what)
 
 
 @contextlib.contextmanager
-def _counting(handle: int) -> Iterator[None]:
-    """Count in the lock file from another thread."""
+def _counting(handle: int, own: bool) -> Iterator[None]:
+    """Count in the lock file, on this machine's own disk or not, from another thread."""
     done = threading.Event()
 
     def count() -> None:
@@ -158,6 +162,8 @@ def _counting(handle: int) -> Iterator[None]:
             number += 1
             with contextlib.suppress(OSError):  # a full disk, a folder that has vanished
                 _say(handle, number)
+                if not own:
+                    os.fsync(handle)  # or others would see it much later
 
     thread = threading.Thread(target=count, daemon=True)
     thread.start()
@@ -173,8 +179,34 @@ def _say(handle: int, count: int) -> None:
     os.pwrite(handle, text.encode().ljust(_SIZE), 0)
 
 
-def _read(handle: int) -> bytes:
-    return os.pread(handle, _SIZE, 0)
+def _read(path: Path) -> bytes:
+    """What the file says; opened anew, so that what other machines wrote is asked for."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return b""
+    try:
+        return os.read(handle, _SIZE)
+    finally:
+        os.close(handle)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a path lies on a disk that no other machine writes to.
+
+    A system that does not list its file systems as Linux does is taken at the kernel's word.
+    """
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    kind, depth, real = "", -1, path.resolve()
+    for line in mounts.splitlines():  # "... ROOT MOUNTED-AT ... - KIND ..."
+        head, _, tail = line.partition(" - ")
+        place = Path(head.split()[4].replace(r"\040", " "))
+        if len(place.parts) >= depth and real.is_relative_to(place):  # a later one hides others
+            kind, depth = tail.split()[0], len(place.parts)
+    return kind in _OWN
 
 
 def _holder(said: bytes) -> Holder | None:
@@ -191,8 +223,8 @@ def _holder(said: bytes) -> Holder | None:
         return None
 
 
-def _busy(handle: int, what: str) -> InputError:
-    holder = _holder(_read(handle))
+def _busy(path: Path, what: str) -> InputError:
+    holder = _holder(_read(path))
     who = f"process {holder.process} on {holder.host!r}" if holder else "another process"
     return InputError(
         f"{what} is being written by {who}; wait until that has ended, or give another folder"

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ from typing import Any
 
 from samediff_stimuli import tasks
 from samediff_stimuli.recipe import InputError, Recipe
+from samediff_stimuli.replacing import replacing
 from samediff_stimuli.shards import DamagedError
 
 NAME = "manifest.json"
@@ -259,12 +259,8 @@ def text(manifest: Manifest) -> str:
 
 def write_atomically(path: Path, content: str) -> None:
     """Write a text file under a temporary name, then rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(folder: Path) -> Manifest:

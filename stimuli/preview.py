@@ -14,6 +14,7 @@ from samediff_stimuli.factor_preview import factor_sheet
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError, Recipe
+from samediff_stimuli.replacing import replacing
 from samediff_stimuli.table import IMAGE, Table
 
 THUMB = 150  # pixels
@@ -90,9 +91,5 @@ def save(picture: Image.Image, path: Path) -> None:
     """Write a picture as PNG, under a temporary name first."""
     if path.is_dir() or not path.name:
         raise InputError(f"{path} is a folder; give a file name for the picture")
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with replacing(path) as temporary:
         picture.save(temporary, format="PNG")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

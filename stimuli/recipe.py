@@ -15,6 +15,11 @@ class InputError(ValueError):
     """A wrong argument or input: one line that names it, its value, what is legal, the way out."""
 
 
+def in_a_line(error: BaseException) -> str:
+    """What an error of a library says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Base of every task's options: a frozen dataclass whose fields are the CLI's options."""

@@ -10,7 +10,6 @@ import binascii
 import contextlib
 import errno
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from samediff_stimuli.recipe import InputError
+from samediff_stimuli.recipe import in_a_line as in_a_line
+from samediff_stimuli.replacing import replacing
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 _LOCAL = ("file", "local")
@@ -77,17 +78,17 @@ class Store:
 
         Raises:
             OversizeError: if it has more; nothing is left.
-            OSError: if this machine's disk is full.
+            OSError: if it cannot be written there, or this machine's disk is full.
         """
-        temporary = _temporary(target)
-        try:
+        with replacing(target) as temporary:
+            temporary.touch()  # what keeps it from being written is no fault of the store's
+            temporary.unlink()
             with _told(self.url):
                 self.fs.get_file(self._at(path), str(temporary), callback=_limit(path, most))
-                if not temporary.is_file():
-                    raise FileNotFoundError(f"{self.url}/{path} is a folder")
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+            if not temporary.is_file():
+                with contextlib.suppress(FileNotFoundError):
+                    temporary.rmdir()  # some drivers make one
+                raise FileNotFoundError(f"{self.url}/{path} is a folder")
 
     def read(self, path: str) -> bytes:
         """The bytes of a small file."""
@@ -182,11 +183,6 @@ def store(url: str, options: Mapping[str, Any] | None = None) -> Store:
     return Store(url=url.rstrip("/"), fs=fs, root=str(root))
 
 
-def in_a_line(error: BaseException) -> str:
-    """What an error of a driver says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 class UnreachableError(InputError):
     """A store does not answer, or refuses."""
 
@@ -224,13 +220,6 @@ def _limit(path: str, most: int) -> Any:
                 raise OversizeError(f"{path} has more than {most} bytes")
 
     return Limit()
-
-
-def _temporary(target: Path) -> Path:
-    """A hidden name beside a file, of this process and thread alone."""
-    import threading
-
-    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
 
 
 def _md5(about: Mapping[str, Any]) -> str | None:

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 from xxhash import xxh3_128_digest
 
 from samediff_stimuli import codec
+from samediff_stimuli.recipe import in_a_line
+from samediff_stimuli.replacing import replacing
 from samediff_stimuli.table import IMAGE, Column, Table
 
 PLACES = "places"  # attribute of the images of a long shard: each one's offset and size
@@ -121,12 +123,8 @@ def write_shard(
         OSError: if the disk is full or the folder cannot be written; no partial file is left.
     """
     data, digests = _file_image(table, columns, images, image_shape, about)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     arrays = {name: array_digest(values) for name, values in table.items()}
     arrays |= {name: digest.hexdigest() for name, digest in digests.items()}
     firsts = bytes(digests[IMAGE].each)
@@ -298,8 +296,9 @@ class ShardReader:
         except Exception as error:  # h5py raises many kinds for broken files
             if isinstance(error, MemoryError) or getattr(error, "errno", None) in _NOT_DAMAGE:
                 raise
-            (reason, *_) = str(error).splitlines() or [type(error).__name__]
-            raise DamagedError(f"{self.path} is not a readable shard: {reason}") from error
+            raise DamagedError(
+                f"{self.path} is not a readable shard: {in_a_line(error)}"
+            ) from error
 
     def _columns(self, file: h5py.File) -> Table:
         return Table({name: _column(file, name) for name in file if name not in self.views})

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from samediff_stimuli import rng, tasks
-from samediff_stimuli.engine import available_workers, record_of, usual_workers
-from samediff_stimuli.engines import LOKY, Engine, opened
+from samediff_stimuli.engine import (
+    Maker,
+    available_workers,
+    check_worker,
+    maker,
+    record_of,
+    usual_workers,
+)
+from samediff_stimuli.engines import LOKY, Engine, Here, chosen_workers, opened
 from samediff_stimuli.indices import index_digest, read_index
-from samediff_stimuli.manifest import Manifest, ShardRecord, in_words, load, problem
+from samediff_stimuli.manifest import NAME, Manifest, ShardRecord, in_words, load, problem
 from samediff_stimuli.recipe import FORMAT_VERSION, Recipe
 from samediff_stimuli.shards import DamagedError, ImagesDigest, ShardReader, array_digest
 from samediff_stimuli.table import Table
@@ -66,44 +76,50 @@ def verify(
             blender_python and device of a rendered one.
 
     Raises:
-        InputError: if the folder is no dataset, or what it was made from is something else.
+        InputError: if the folder is no dataset, what it was made from is something else, or
+            workers is below 1; also if a worker of a cluster does not see the folder, or would
+            make other images.
         DamagedError: if its manifest is damaged.
     """
     manifest = load(folder)
     given = {name: str(place) for name, place in places.items() if place is not None}
     if given:
         manifest = replace(manifest, recipe=tasks.at_hand(manifest.recipe, given))
+    workers = chosen_workers(workers, _usual(manifest), engine)
     problems = [*_file_problems(folder, manifest), *_index_problems(folder, manifest)]
     decoded = remade = 0
     found: dict[int, list[str]] = {}
-    jobs = _jobs(manifest, folder.absolute(), everything)
-    if workers is None and engine.address is None:
-        workers = _usual(manifest)
+    absolute = folder.absolute()  # workers may have been started in another folder
     with opened(engine, workers, tasks.get(manifest.recipe.task).costly) as crew:
-        for number, unread, lines in crew.finished(_checked, jobs):
+        # what makes images is asked where rows are made anew; the release must be that of here
+        made_by = replace(crew.call(maker, manifest.recipe), release=version("samediff-stimuli"))
+        jobs = _jobs(manifest, absolute, everything, made_by)
+        check = _checked if isinstance(crew, Here) else partial(_checked_afar, made_by)
+        for number, unread, lines in crew.finished(check, jobs):
             shard, rows = manifest.shards[number], jobs[number][-1]
-            found[number] = lines
+            path = str(absolute / shard.file.path), str(folder / shard.file.path)
+            found[number] = [line.replace(*path) for line in lines]
             if not unread:
                 decoded, remade = decoded + shard.rows, remade + len(rows)
             on_rows(shard.rows)
     problems += [line for number in sorted(found) for line in found[number]]
     if remade:
-        problems += list(_other_maker(manifest, problems))
+        problems += list(_other_maker(manifest, problems, made_by))
     return Report(
         files=len(manifest.files()),
         decoded=decoded,
         remade=remade,
         problems=tuple(problems),
-        unmade=tasks.get(manifest.recipe.task).missing(manifest.recipe),
+        unmade=made_by.missing,
     )
 
 
 _Job = tuple[int, Recipe, Path, ShardRecord, np.ndarray]
 
 
-def _jobs(manifest: Manifest, folder: Path, everything: bool) -> list[_Job]:
+def _jobs(manifest: Manifest, folder: Path, everything: bool, made_by: Maker) -> list[_Job]:
     """What to check: each shard with its number, and its rows that are to be made anew."""
-    wanted = _wanted(manifest, everything)
+    wanted = _wanted(manifest, everything, made_by)
     jobs = []
     for number, shard in enumerate(manifest.shards):
         rows = wanted[shard.split]
@@ -122,21 +138,28 @@ def _checked(
         return number, True, [str(error)]
 
 
+def _checked_afar(
+    made_by: Maker, number: int, recipe: Recipe, folder: Path, *job: Any
+) -> tuple[int, bool, list[str]]:
+    """`_checked` in a worker of a cluster."""
+    check_worker(made_by, recipe, folder / NAME, str(folder))
+    return _checked(number, recipe, folder, *job)
+
+
 def _usual(manifest: Manifest) -> int:
     """Processes that check a dataset fastest: one, if it is small or painted by a renderer."""
     worth = 1 + sum(shard.rows for shard in manifest.shards) // _WORTH
     return min(worth, available_workers(), usual_workers(manifest.recipe))
 
 
-def _other_maker(manifest: Manifest, problems: list[str]) -> Iterator[str]:
+def _other_maker(manifest: Manifest, problems: list[str], made_by: Maker) -> Iterator[str]:
     """What explains rows that differ: they were made anew with something else."""
     if not any(f"{DIFFERS} (" in problem for problem in problems):
         return
-    here = tasks.get(manifest.recipe.task).made_with(manifest.recipe)
-    if here != manifest.made_with:
+    if made_by.made_with != manifest.made_with:
         yield (
             f"the images were made with {in_words(manifest.made_with)}; here with "
-            f"{in_words(here)}, which gives other pixels: verify with the former"
+            f"{in_words(made_by.made_with)}, which gives other pixels: verify with the former"
         )
 
 
@@ -180,11 +203,11 @@ def _index_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{path}: its rows are not what the recipe gives"
 
 
-def _wanted(manifest: Manifest, everything: bool) -> dict[str, np.ndarray]:
+def _wanted(manifest: Manifest, everything: bool, made_by: Maker) -> dict[str, np.ndarray]:
     """Rows to make anew in each split, increasing."""
     wanted = {}
     task = tasks.get(manifest.recipe.task)
-    unmade, few = task.missing(manifest.recipe) is not None, FEW if task.costly else SAMPLE
+    unmade, few = made_by.missing is not None, FEW if task.costly else SAMPLE
     for split in task.stored_splits(manifest.recipe):
         if unmade:
             wanted[split.name] = np.arange(0)
@@ -204,8 +227,10 @@ def _shard_problems(
     path = folder / shard.file.path
     task = tasks.get(recipe.task)
     reader = ShardReader(path, [view.name for view in task.views])
-    if reader.n_rows != shard.rows or reader.image_shape != task.image_shape(recipe):
-        yield f"{path}: {reader.n_rows} rows of {reader.image_shape}, not {shard.rows}"
+    shape = task.image_shape(recipe)
+    if (reader.n_rows, reader.image_shape) != (shard.rows, shape):
+        is_now = f"{reader.n_rows} rows of {reader.image_shape}"
+        yield f"{path}: {is_now}, the manifest says {shard.rows} of {shape}"
         return
     listed = task.members is None or task.members(recipe, shard.split) is not None
     stop = shard.start + shard.rows

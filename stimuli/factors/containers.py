@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from samediff_stimuli.recipe import InputError
+from samediff_stimuli.recipe import InputError, in_a_line
 
 _BLOCK = 1 << 20  # bytes read at a time
 _ROWS = 256  # of a slice of an HDF5 file, if its chunks have fewer
@@ -51,7 +51,7 @@ def readable(path: Path, advice: str = "") -> Iterator[None]:
     except Exception as error:  # zipfile, zlib, numpy and h5py raise many kinds for broken files
         if isinstance(error, OSError) and error.errno is not None:  # h5py's have none
             raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-        (reason, *_) = str(error).splitlines() or [type(error).__name__]
+        reason = in_a_line(error)
         cut = isinstance(error, EOFError) or "not a zip" in reason or "truncated" in reason.lower()
         what = "cut off" if cut else f"broken: {reason}"
         raise InputError(f"{path} is {what}{advice}") from error

@@ -53,7 +53,6 @@ ABOUT: dict[Condition, str] = {
 FINITE = {"regular": 2192, "scrambled": 2192, "lines": 2 * 8**6 * 2, "arrows": 2 * 720 * 8}
 
 PEN = 48  # parts of the square's side that a line is wide: 2 of 96 pixels
-_POLYGONS = ("irregular", "open", "wider_line", "random_color", "filled")  # of the same outlines
 _TABLE = 2520  # angles of the circle: a multiple of 4 and of 3 to 7
 _DARKEST = 200  # channels of random colours stay below it, so that lines are seen on white
 

@@ -23,6 +23,7 @@ from samediff_stimuli.aligned import Ints
 from samediff_stimuli.aligned_options import image_shape
 from samediff_stimuli.grid import Grid
 from samediff_stimuli.quad_options import GROUP, POSITION, is_rmts
+from samediff_stimuli.quad_rounds import BASE, BOTH, COLOR, SHAPE
 from samediff_stimuli.quad_sections import DEPARTURES, sections
 from samediff_stimuli.recipe import Recipe
 from samediff_stimuli.table import Table, typed
@@ -31,7 +32,7 @@ from samediff_stimuli.tasks import Split, Task, discrimination, rmts
 _CELLS = 8  # edited object x edited pair x relation of the other pair
 _SHARD_ROWS = 256 * GROUP
 # What the edited object shows, by variant: a column of its quad.
-_OBJECT = np.array([0, 1, 2, 3, 0, 0])
+_OBJECT = np.array([BASE, SHAPE, COLOR, BOTH, BASE, BASE])
 _RELATION = np.array([objects.SAME, objects.SHAPE, objects.COLOR, objects.BOTH])
 _DISPLAY, _SAMPLE = 0, 1
 
@@ -73,7 +74,7 @@ def plan(recipe: Recipe, split: str, number: Ints) -> Plan:
     coin = rng.mix(recipe.key(split, "naming"), number)[:, None] >> np.uint64(63) > 0
     return Plan(
         pair=pair,
-        other=different * (1 + number // _CELLS % 3),
+        other=np.where(different, np.array([SHAPE, COLOR, BOTH])[number // _CELLS % 3], BASE),
         swap=np.where(np.arange(2) == pair[:, None], first, coin),
     )
 

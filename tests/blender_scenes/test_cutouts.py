@@ -254,9 +254,9 @@ def test_many_may_make_files_at_once(cache):
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
-    """If there is a file where the folder should be, another place is found."""
+    """If there is a file where the user's cache should be, another place is found."""
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SAMEDIFF_STIMULI_CACHE", str(tmp_path / "file"))
+    monkeypatch.delenv("SAMEDIFF_STIMULI_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     place = cutout_files.folder(32)
     assert tmp_path not in place.parents

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -272,6 +273,21 @@ def test_verify_finds_damage(copied, damage):
     problems = verify(copied, False, lambda rows: None).problems
     assert problems
     assert any(victim.name in problem for problem in problems)
+
+
+def test_verify_names_shards_as_the_folder_was_given(copied, tmp_path, monkeypatch):
+    """Each line has the path that the user gave; one of other images says which they should be."""
+    other = make_recipe("discrimination", 0, AlignedOptions(image_size=64, patch_size=16, train=96))
+    generate(other, tmp_path / "other", workers=1, parquet=False)
+    shard = next((copied / "hdf5").rglob("train-*.h5"))
+    shutil.copy(next((tmp_path / "other").rglob("train-*.h5")), shard)
+    next((copied / "hdf5").rglob("test-*.h5")).write_bytes(b"none")
+    monkeypatch.chdir(copied)
+    problems = verify(Path()).problems
+    shape = "96 rows of (64, 64, 3), the manifest says 96 of (224, 224, 3)"
+    assert f"{shard.relative_to(copied)}: {shape}" in problems
+    assert len(problems) >= 4
+    assert all(problem.startswith("hdf5/") for problem in problems)
 
 
 def test_verify_finds_a_set_that_is_not_its_recipe(copied):

@@ -101,6 +101,21 @@ def test_hold_out_at_load_time_is_the_split_that_generate_makes(made, tmp_path):
     assert ((shape == 2) & (scale >= 1)).all()
 
 
+@pytest.mark.parametrize("split_as", ["train_percent", "split_labels"])
+def test_hold_out_at_load_time_whatever_split_the_set_was_made_with(made, tmp_path, split_as):
+    """A share for training, or label files, of a set without twins do not get in its way."""
+    given = {"train_percent": 50, "variant": "random"}
+    if split_as == "split_labels":
+        export(made["shapes3d"], tmp_path / "labels", "benchmark-npz")
+        given = {"split_labels": str(tmp_path / "labels")}
+    options = options_of("shapes3d", **given)
+    generate(make_recipe("shapes3d", 0, options), tmp_path / "set", workers=1, parquet=False)
+    for part in ("train", "test"):
+        wanted = FactorDataset(made["shapes3d"], part, hold_out="scale>=1")
+        view = FactorDataset(tmp_path / "set", part, hold_out="scale>=1")
+        assert np.array_equal(view.grid, wanted.grid)
+
+
 def test_loader_and_samplers_stay_inside_the_split(made):
     """Batches cover a split once; pairs are members of it and differ in k factors."""
     data = FactorDataset(made["shapes3d"], "extrapolation_train")
@@ -112,6 +127,14 @@ def test_loader_and_samplers_stay_inside_the_split(made):
     pairs = changed_pairs(data.space, data.grid, 200, k=2, seed=0)
     first, second = data.batch(pairs.first)[1], data.batch(pairs.second)[1]
     assert ((first != second).sum(axis=1) == 2).all()
+
+
+def test_no_items_are_a_batch_of_none(made):
+    """So it is with a transform, whose shape and dtype an empty batch has, too."""
+    data = FactorDataset(made["dsprites"], "grid", transform=lambda image: image[0].float() / 255)
+    images, targets = data.batch([])
+    assert (images.shape, images.dtype) == ((0, 64, 64), data[0][0].dtype)
+    assert targets.shape == (0, 5)
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -5,7 +5,10 @@ import http.server
 import json
 import os
 import pickle
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from click.testing import CliRunner
 from samediff_stimuli import caches, cli, generate, make_recipe, manifest, remote, tasks, verify
 from samediff_stimuli.cards import remote as sending
 from samediff_stimuli.loaders import FactorDataset, StimulusDataset, fetched, from_url
+from samediff_stimuli.loaders import remote as reading
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.shards import DamagedError
 from tests import hub_sets
@@ -283,6 +287,35 @@ def test_only_what_is_needed_is_fetched(local, monkeypatch):
     assert "cannot be reached" in one_line(from_url, url, "test")
 
 
+def test_threads_that_fetch_one_url_at_once(local, monkeypatch):
+    """Each gets the dataset: none takes another's temporary file away."""
+    put(files_of(local))
+    both, state = threading.Barrier(2, timeout=10), reading._state
+
+    def together(*words):
+        found = state(*words)
+        both.wait()
+        return found
+
+    monkeypatch.setattr(reading, "_state", together)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(map(len, pool.map(from_url, [URL] * 2, ["train"] * 2))) == [24, 24]
+
+
+def test_what_this_machine_cannot_write_is_not_the_networks_fault(local, tmp_path):
+    """Errors of the cache's disk name its path; a folder where a file should be is not there."""
+    put(files_of(local))
+    there = remote.store(URL)
+    (tmp_path / "file").write_bytes(b"")
+    for target in (tmp_path / "file" / "x", tmp_path / ("x" * 250)):
+        with pytest.raises(OSError, match="x") as caught:
+            there.get("manifest.json", target, 10**6)
+        assert target.name in str(caught.value.filename)
+    with pytest.raises(FileNotFoundError, match="bucket/squiggles/hdf5 is a folder"):
+        there.get("hdf5", tmp_path / "got", 10**6)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_damaged_cache_heals(local, cache):
     """A file that was damaged, cut or lost in the cache is fetched anew; no URL is its own."""
     url = f"file://{local}"
@@ -291,6 +324,9 @@ def test_a_damaged_cache_heals(local, cache):
     for damaged in (whole[:-5] + b"12345", whole[:100], None):
         path.unlink() if damaged is None else path.write_bytes(damaged)
         assert (from_url(url, "train").path / SHARD).read_bytes() == whole
+    for note in cache.rglob(".checked/*"):
+        note.write_bytes(b"\xff")
+    assert (from_url(url, "train").path / SHARD).read_bytes() == whole
     assert path.is_relative_to(cache)
     other = from_url(url, "train", cache_dir=cache / "other")
     assert other.path.is_relative_to(cache / "other")
@@ -369,8 +405,8 @@ def test_a_dataset_that_is_replaced(local):
     assert (pickle.loads(pickle.dumps(earlier))[0][0] == image).all()
 
 
-def test_mistakes(local):
-    """Each mistake is one line."""
+def test_mistakes(local, cache):
+    """Each mistake is one line, before any shard is fetched."""
     put(files_of(local))
     for told, words, how in (
         ("there is no dataset at memory://bucket/none", ("memory://bucket/none", "train"), {}),
@@ -381,6 +417,7 @@ def test_mistakes(local):
         ("unknown protocol", ("nope://x", "train"), {}),
     ):
         assert told in one_line(from_url, *words, **how)
+        assert not list(cache.rglob("*.h5"))
 
 
 def test_grids_of_factors(monkeypatch, tmp_path):
@@ -396,6 +433,18 @@ def test_grids_of_factors(monkeypatch, tmp_path):
         for ours, theirs in zip(data.batch(rows), plain.batch(rows), strict=True):
             assert ours.equal(theirs)
     assert type(from_url(url, "grid", columns=["scale"])) is StimulusDataset
+    for told, split, text in (
+        ("split 'dev' is not legal with hold_out; legal: train, test", "dev", "scale>=2"),
+        ("'size' is no factor", "test", "size>=2"),
+    ):
+        fresh = {"hold_out": text, "cache_dir": tmp_path / "fresh"}
+        assert told in one_line(from_url, url, split, **fresh)
+    options = tasks.get("dsprites").options(variant="random", materialize=True)
+    generate(make_recipe("dsprites", 0, options), tmp_path / "parts", workers=1, parquet=False)
+    fresh = {"hold_out": "scale>=2", "cache_dir": tmp_path / "fresh"}
+    said = one_line(from_url, f"file://{tmp_path}/parts", "test", **fresh)
+    assert "generate it without --materialize" in said
+    assert not list((tmp_path / "fresh").rglob("*.h5"))
 
 
 def test_the_cache_is_where_it_is_wanted(monkeypatch, tmp_path):
@@ -404,3 +453,29 @@ def test_the_cache_is_where_it_is_wanted(monkeypatch, tmp_path):
     monkeypatch.delenv("SAMEDIFF_STIMULI_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert caches.folder() == tmp_path / "samediff-stimuli"
+
+
+def test_a_cache_that_cannot_be_used_is_named(monkeypatch, tmp_path):
+    """A variable that is set is meant: it is not passed over for another place."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SAMEDIFF_STIMULI_CACHE", f"{tmp_path}/file/cache")
+    said = one_line(from_url, URL, "train")
+    assert f"SAMEDIFF_STIMULI_CACHE '{tmp_path}/file/cache' cannot be written: Not a dir" in said
+    assert "unset it" in said
+
+
+def test_a_temporary_cache_goes_with_its_process(tmp_path):
+    """It serves one process, and leaves nothing on a machine whose home cannot be written."""
+    (tmp_path / "file").touch()
+    code = (
+        "import os; from samediff_stimuli import caches; print(caches.folder(), flush=True)\n"
+        "child = os.fork()\n"
+        "if not child: raise SystemExit  # a fork's end is not the process's\n"
+        "os.waitpid(child, 0); assert caches.folder().is_dir()"
+    )
+    env = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "file"), "TMPDIR": str(tmp_path)}
+    del env["SAMEDIFF_STIMULI_CACHE"]
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

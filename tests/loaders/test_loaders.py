@@ -115,6 +115,18 @@ def test_columns_and_transform(folder):
         StimulusDataset(folder, "dev")
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_is_a_tuple_and_is_pinned_only_where_there_is_a_gpu(folder, workers, monkeypatch):
+    """Threads and worker processes hand out the same; without a GPU a warning says what is not."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    data = StimulusDataset(folder, "validation")
+    with pytest.warns(UserWarning, match="pin_memory"):
+        batch = next(iter(make_loader(data, 8, num_workers=workers, pin_memory=True)))
+    assert type(batch) is tuple
+    assert not batch[0].is_pinned()
+
+
 @pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
 def test_loader_in_worker_processes(folder, context):
     """Two workers give every image once, in the same order as none, under each start method."""
@@ -166,6 +178,18 @@ def test_ranks_share_every_batch(folder):
     assert len(next(iter(loader))[1]) == 3
     with pytest.raises(InputError, match=r"rank 3 is out of range; legal: 0 \.\. 2"):
         ShuffledBatches(101, 10, True, 3, False, 3, 3)
+    with pytest.raises(
+        InputError, match=r"batch_size 2 leaves some of 3 ranks .* legal: 3 or more"
+    ):
+        make_loader(StimulusDataset(folder, "train"), 2, rank=0, world=3)
+
+
+def test_a_rank_that_rows_run_out_for_gets_a_batch_of_none(folder):
+    """Each rank steps as often as the others; 48 rows by nines leave three for nine ranks."""
+    data = StimulusDataset(folder, "validation")
+    *_, last = make_loader(data, 9, rank=3, world=9)
+    assert (last[0].shape, last[1].shape) == ((0, 3, 224, 224), (0,))
+    assert len(list(make_loader(data, 9, rank=3, world=9, drop_last=True))) == 5
 
 
 def places(loader, state=None):
@@ -246,11 +270,15 @@ def test_torchdata_resumes_our_batches(folder, workers):
 
 @pytest.mark.parametrize("drop_last", [False, True])
 def test_ranks_cover_an_epoch_exactly(drop_last):
-    """No row twice, none left out, as many batches on every rank, even where rows run out."""
-    for n, size, world in ((101, 10, 4), (101, 10, 16), (8, 3, 5)):
+    """No row twice, none left out, as many batches on every rank, even where rows run out.
+
+    Only then has a rank no row, and never where a last, smaller batch is left out.
+    """
+    for n, size, world in ((101, 10, 4), (101, 10, 10), (8, 3, 3), (2, 3, 3)):
         shares = [ShuffledBatches(n, size, True, 0, drop_last, r, world) for r in range(world)]
         dealt = [list(share) for share in shares]
         assert {len(batches) for batches in dealt} == {len(shares[0])}
+        assert all(all(batches[: n // size]) for batches in dealt)
         rows = [row for batches in dealt for batch in batches for row in batch]
         assert len(set(rows)) == len(rows) == (n // size * size if drop_last else n)
 
@@ -295,6 +323,18 @@ def test_stream_is_what_generate_writes(folder):
     assert batch["pair_id"].min() == 1900 // 4
     tail = list(StimulusStream(recipe, "validation", batch_size=20))
     assert [len(images) for images, _ in tail] == [20, 20, 8]
+
+
+def test_measures_of_a_stream_keep_their_fractions():
+    """Columns of a stream are int64, and float64 for measures, as those of a dataset are."""
+    recipe = make_recipe("photoreal", 0, tasks.get("photoreal").options(image_size=48))
+    table = tasks.get("photoreal").design(recipe, "test", 0, 4)
+    found = StimulusStream(recipe, "test", batch_size=4, columns=list(table)).batch(0)
+    for name, values in table.items():
+        wanted = torch.float64 if values.dtype.kind == "f" else torch.int64
+        assert found[name].dtype == wanted
+        assert np.array_equal(found[name], values)
+    assert any(((values % 1) != 0).any() for values in table.values())
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])

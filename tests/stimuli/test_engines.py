@@ -11,10 +11,20 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from samediff_stimuli import AlignedOptions, InputError, clusters, engine, generate, make_recipe
+from samediff_stimuli import (
+    AlignedOptions,
+    InputError,
+    clusters,
+    engine,
+    engines,
+    generate,
+    make_recipe,
+    verification,
+)
 from samediff_stimuli.cards import dataset
 from samediff_stimuli.cli import main
 from samediff_stimuli.clusters import Cluster
@@ -22,6 +32,7 @@ from samediff_stimuli.engines import LOKY, Engine, opened
 from samediff_stimuli.manifest import load
 from samediff_stimuli.verification import verify
 
+SMALL = make_recipe("rmts", 0, AlignedOptions(train=8, validation=0, test=0, ood=0))
 RECIPE = make_recipe("discrimination", 3, AlignedOptions(train=9600, validation=0, test=96, ood=0))
 COMMAND = [
     *[sys.executable, "-m", "samediff_stimuli.cli", "generate", "--task", "discrimination"],
@@ -149,7 +160,7 @@ def test_a_lost_cluster_is_one_line(monkeypatch):
     """No workers left, workers that die of a job, a scheduler that is gone: each has its line."""
     monkeypatch.setattr(clusters, "_PATIENCE", 0.1)
     stuck = Cluster(name="dask", submit=lambda *job: Future(), count=lambda: 0, most=1)
-    with pytest.raises(ConnectionError, match=r"no workers left; .*finished shards are kept"):
+    with pytest.raises(ConnectionError, match=r"no workers left; run the same command again$"):
         stuck.call(len, "")
     died = type("KilledWorker", (Exception,), {})("a long\nstory")
     for error, kind, said in [
@@ -221,7 +232,7 @@ def test_a_worker_that_outlives_its_run_writes_nothing(tmp_path):
 
 def test_a_shard_must_arrive_here(tmp_path):
     """A shard that a worker wrote on a disk of its own is missed at once."""
-    recipe = make_recipe("rmts", 0, AlignedOptions(train=8, validation=0, test=0, ood=0))
+    recipe = SMALL
     record = generate(recipe, tmp_path / "there", workers=1).shards[0]
     future = Future()
     future.set_result(((engine.plan(recipe)[0], record), None))
@@ -232,7 +243,7 @@ def test_a_shard_must_arrive_here(tmp_path):
 
 
 def test_a_cluster_elsewhere_is_used_whole(monkeypatch):
-    """Without --workers, all workers of an address are used, for rendered images too."""
+    """Without --workers, all workers of an address are used; else as many as is usual here."""
     asked = []
 
     @contextmanager
@@ -245,9 +256,8 @@ def test_a_cluster_elsewhere_is_used_whole(monkeypatch):
     assert dataset.estimate(RECIPE, None, False, afar).workers == 7
     assert asked == [("ray", None, False)]
     assert dataset.estimate(RECIPE, 3, False, afar).workers == 3
-    photos = make_recipe("photoreal", 0)
-    assert dataset._workers(photos, None, afar) is None
-    assert dataset._workers(photos, None, Engine(name="ray")) == 1
+    assert engines.chosen_workers(None, 4, afar) is None
+    assert engines.chosen_workers(None, 4, Engine(name="ray")) == 4
     assert len(asked) == 1
 
 
@@ -267,6 +277,40 @@ def test_processes_find_what_one_finds(tmp_path):
     assert alone == shared
     assert len(alone.problems) >= 5
     assert sum(rows) == sum(shard.rows for shard in made.shards)
+
+
+def test_verify_takes_no_unlike_worker_for_damage(tmp_path, monkeypatch):
+    """A worker that does not see the folder, or is of another release, is an error of its own."""
+    out = tmp_path / "set"
+    made = generate(SMALL, out, workers=1, parquet=False)
+    shard, made_by = made.shards[0], engine.maker(SMALL)
+    job = 0, SMALL, tmp_path / "elsewhere", shard, np.arange(2)
+    with pytest.raises(InputError, match=r"does not see .*/elsewhere; all workers need /"):
+        verification._checked_afar(made_by, *job)
+
+    def older(recipe):
+        return dataclasses.replace(made_by, release="0.0.1")
+
+    with ThreadPoolExecutor(2) as pool, monkeypatch.context() as patch:
+
+        @contextmanager
+        def threads(*words):
+            yield crew(pool)
+
+        patch.setattr(verification, "opened", threads)
+        assert verify(out).problems == ()
+        patch.setattr(engine, "maker", older)  # in the workers alone: verify has its own name
+        with pytest.raises(InputError, match=r"worker on .* has samediff-stimuli 0\.0\.1"):
+            verify(out)
+
+
+@pytest.mark.parametrize("workers", [0, -2])
+def test_verify_has_one_worker_or_more(tmp_path, workers):
+    """As generate has it; neither is a word for all of them."""
+    generate(SMALL, tmp_path / "set", workers=1, parquet=False)
+    for call in (verify, lambda out, **how: generate(SMALL, out, **how)):
+        with pytest.raises(InputError, match=f"workers {workers} is out of range; legal: 1 or mo"):
+            call(tmp_path / "set", workers=workers)
 
 
 @pytest.mark.slow
@@ -339,7 +383,7 @@ def test_an_interrupt_is_one_line(tmp_path, digest):
     assert process.returncode == 130
     assert said.strip() == ""
     assert complaints.strip() == (
-        "Error: interrupted; run the same command again: what is finished is kept"
+        "Error: interrupted; run the same command again: finished shards are kept"
     )
     with pytest.raises(InputError, match="unfinished dataset"):
         load(out)

@@ -131,6 +131,48 @@ def test_no_clock_decides(tmp_path, shift, monkeypatch):
         pass
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_locks_that_other_machines_do_not_see(tmp_path, monkeypatch, own):
+    """Where the kernel grants a lock to two machines, the last that wrote its name has it."""
+    path, sleep = tmp_path / locks.NAME, time.sleep
+    monkeypatch.setattr(locks, "_is_own", lambda path: own)
+    monkeypatch.setattr(time, "sleep", lambda seconds: (elsewhere(path), sleep(0)))
+    if own:
+        with locks.held(path, "x"):
+            pass
+    else:
+        with (
+            pytest.raises(InputError, match="written by process 7 on 'elsewhere'"),
+            locks.held(path, "x"),
+        ):
+            pass
+    assert path.exists() is not own
+
+
+def test_the_lock_of_another_stays(tmp_path, monkeypatch):
+    """What has come to name another by the end is not removed."""
+    monkeypatch.setattr(locks, "BEAT", 600)
+    path = tmp_path / locks.NAME
+    with locks.held(path, "x"):
+        elsewhere(path)
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "own"),
+    [("/data/set", True), ("/nfs/set", False), ("/nfs/a disk/set", True), ("/nfs2/set", True)],
+)
+def test_whose_disk_it_is(monkeypatch, place, own):
+    """The innermost mounted file system counts; one of a network is not ours."""
+    mounts = (
+        "20 1 8:1 / / rw shared:1 - ext4 /dev/sda rw\n"
+        "21 20 0:9 / /nfs rw - nfs4 host:/x rw,local_lock=flock\n"
+        "22 21 8:2 / /nfs/a\\040disk rw master:1 - xfs /dev/sdb rw\n"
+    )
+    monkeypatch.setattr(locks.Path, "read_text", lambda *words, **how: mounts)
+    assert locks._is_own(locks.Path(place)) is own
+
+
 @pytest.mark.parametrize("holds", ["alive", "dead", "another of its number", "nonsense", "race"])
 def test_without_locks_of_the_kernel(tmp_path, monkeypatch, holds):
     """Where the file system has no locks, what the file says of the process decides."""
