@@ -19,12 +19,13 @@ from samediff_stimuli.cards.sending import (
     Sending,
     check_writable,
     files_there,
+    place,
     read_json,
     sending,
 )
 from samediff_stimuli.manifest import NAME, Manifest, ShardRecord, load
 from samediff_stimuli.recipe import InputError, Recipe
-from samediff_stimuli.remote import Listed, Store, store
+from samediff_stimuli.remote import Listed, Store
 from samediff_stimuli.shards import DamagedError
 
 
@@ -120,9 +121,11 @@ def target(
         InputError: no such protocol or driver, no connection, no permission to write, or a place
             that holds something else; nothing is changed.
     """
-    there = store(url, storage_options)
+    there = place(url, storage_options)
     with staging(there, recipe.digest(), parquet) as here:
         made = _check(there, recipe, parquet, overwrite)
+        if made is not None:
+            shutil.rmtree(here, ignore_errors=True)  # of a run that was killed when all was sent
         yield Target(there=there, staging=here, made=made)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from samediff_stimuli.engine import PARTIAL
 from samediff_stimuli.manifest import FileRecord
 from samediff_stimuli.recipe import InputError
-from samediff_stimuli.remote import Listed, Store, UnreachableError, in_a_line, md5_of
+from samediff_stimuli.remote import Listed, Store, UnreachableError, in_a_line, md5_of, store
 from samediff_stimuli.shards import DamagedError
 
 CLAIM = f"{PARTIAL}/sending.json"
@@ -40,7 +41,8 @@ class Sending:
     folder: Path
     listed: dict[str, Listed]
     _pool: ThreadPoolExecutor
-    _sent: dict[str, Future[None]] = field(default_factory=dict)
+    _begun: dict[str, Future[None] | None] = field(default_factory=dict)  # None: it is there
+    _failed: list[BaseException] = field(default_factory=list)
 
     def add(self, file: FileRecord) -> None:
         """Begin to send a file, unless that was asked for before, or it is there.
@@ -48,11 +50,10 @@ class Sending:
         Raises:
             UnreachableError: if a file that was begun earlier could not be sent.
         """
-        if file.path not in self._sent:
-            self._sent[file.path] = self._pool.submit(self._put, file)
-        for begun in self._sent.values():
-            if begun.done():
-                begun.result()
+        if self._failed:
+            raise self._failed[0]
+        if file.path not in self._begun:
+            self._begun[file.path] = self._pool.submit(self._put, file)
 
     def finish(
         self,
@@ -71,20 +72,34 @@ class Sending:
             UnreachableError: if a file cannot be sent.
             DamagedError: if the place holds other bytes than were sent.
         """
+        waiting: deque[FileRecord] = deque()
         for file in files:
             self.add(file)
-        for file in files:
-            self._sent[file.path].result()
-            on_bytes(file.n_bytes)
+            waiting.append(file)
+            if len(waiting) > 2 * _AT_ONCE:
+                self._wait_for(waiting.popleft(), on_bytes)
+        while waiting:
+            self._wait_for(waiting.popleft(), on_bytes)
         _check_sizes(self.there, files)
         self.there.put(self.folder / marker, marker)
         self.there.remove([CLAIM])
         self.there.remove_folder(PARTIAL)
 
+    def _wait_for(self, file: FileRecord, on_bytes: Callable[[int], None]) -> None:
+        begun = self._begun[file.path]
+        if begun is not None:
+            begun.result()
+            self._begun[file.path] = None
+        on_bytes(file.n_bytes)
+
     def _put(self, file: FileRecord) -> None:
-        source = self.folder / file.path
-        if not is_there(self.listed.get(file.path), file, source):
-            self.there.put(source, file.path)
+        try:
+            source = self.folder / file.path
+            if not is_there(self.listed.get(file.path), file, source):
+                self.there.put(source, file.path)
+        except BaseException as error:
+            self._failed.append(error)
+            raise
 
 
 @contextlib.contextmanager
@@ -127,12 +142,24 @@ def sending(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def place(url: str, storage_options: Mapping[str, Any] | None = None) -> Store:
+    """A place at a URL that files may be sent to; no network is asked.
+
+    Args:
+        url: e.g. "s3://bucket/name".
+        storage_options: of fsspec's file system: credentials, an endpoint, ...
+
+    Raises:
+        InputError: no URL, no such protocol or driver, or a protocol for reading alone.
+    """
+    there = store(url, storage_options)
+    if there.is_read_only:
+        raise InputError(f"--out {url} cannot be written: http is for reading; give s3://, ...")
+    return there
+
+
 def check_writable(there: Store) -> None:
     """Raise InputError unless files may be written to a place; nothing is left there."""
-    if there.is_read_only:
-        raise InputError(
-            f"--out {there.url} cannot be written: http is for reading; give s3://, ..."
-        )
     try:
         there.write(_PROBE, b"")
         there.remove([_PROBE])

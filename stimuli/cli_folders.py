@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from samediff_stimuli import cli_report
+from samediff_stimuli import cli_remote, cli_report
 from samediff_stimuli.cards import exports
 from samediff_stimuli.cli_crew import crew_options
 from samediff_stimuli.cli_remote import Place
@@ -135,7 +135,7 @@ def _import_folder(folder: Path, out: Path, split: str | None, **given: Any) -> 
 @click.option(
     "--format", "kind", type=click.Choice(list(exports.MODULES)), required=True, help="See above."
 )
-@click.option("--out", type=Place(urls=False), required=True, help="Folder to write.")
+@click.option("--out", type=Place(urls=True), required=True, help="Folder to write, or its URL.")
 @click.option("--split", "splits", multiple=True, help="Split to write; give it again for more.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export in the folder.")
 @crew_options
@@ -155,7 +155,7 @@ def _import_folder(folder: Path, out: Path, split: str | None, **given: Any) -> 
 def export_command(
     folder: Path,
     kind: str,
-    out: Path,
+    out: Path | str,
     splits: tuple[str, ...],
     overwrite: bool,
     workers: int | None,
@@ -187,20 +187,17 @@ def export_command(
     """
     from samediff_stimuli.cards.exports.folder import source_of, write
 
-    crew = Engine(name=engine, address=address)
     chosen = _format(kind, {name: value for name, value in options.items() if value is not None})
     source = chosen.plan(source_of(folder, splits or None))
+    crew = Engine(name=engine, address=address)
+    how: dict[str, Any] = {"overwrite": overwrite, "workers": workers, "engine": crew}
+    if isinstance(out, str):
+        cli_remote.export(source, out, chosen, **how)
+        return
     with cli_report.progress(chosen.steps(source), f"exporting {folder}") as on_rows:
-        source = replace(source, on_rows=on_rows)
-        write(source, out, chosen, overwrite=overwrite, workers=workers, engine=crew)
-    click.echo(f"{out}:")
-    for line in chosen.shown(out):
-        click.echo(f"  {line}")
+        write(replace(source, on_rows=on_rows), out, chosen, **how)
     commands = chosen.then(str(out) if not str(out).startswith("-") else f"./{out}")
-    if commands:
-        click.echo("\nNext:")
-    for command in commands:
-        click.echo(f"  {command}")
+    cli_report.say_exported(out, chosen.shown(out), commands)
 
 
 def _format(kind: str, given: dict[str, Any]) -> Format:

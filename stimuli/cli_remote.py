@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from samediff_stimuli.cli_report import progress, say_held
+from samediff_stimuli.cli_report import progress, say_exported, say_held
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.remote import is_url
 
 if TYPE_CHECKING:
+    from samediff_stimuli.cards.exports.format import Format, Source
     from samediff_stimuli.recipe import Recipe
 
 
@@ -67,3 +71,33 @@ def generate(recipe: Recipe, name: str, url: str, overwrite: bool, **how: Any) -
     first = tasks.get(recipe.task).splits(recipe)[0].name
     click.echo("\nNext:\n  from samediff_stimuli.loaders import from_url")
     click.echo(f"  data = from_url({json.dumps(url, ensure_ascii=False)}, {json.dumps(first)})")
+
+
+def export(source: Source, url: str, format: Format, **how: Any) -> None:
+    """Export a dataset and send it to a URL; say what is there.
+
+    Args:
+        source: what is exported.
+        url: of the folder.
+        format: that planned it.
+        how: what else `exports.remote.prepared` takes.
+    """
+    from samediff_stimuli.cards.exports import remote
+
+    name = source.made.name
+    with ExitStack() as until_sent:
+        with progress(format.steps(source), f"exporting {name}") as on_rows:
+            source = replace(source, on_rows=on_rows)
+            written = until_sent.enter_context(remote.prepared(source, url, format, **how))
+        n_bytes = sum(file.n_bytes for file in written.files)
+        with progress(n_bytes, f"sending {name}") as on_bytes:
+            written.send(on_bytes)
+    there, here = (json.dumps(each, ensure_ascii=False) for each in (url, _name_of(url)))
+    fetch = f"fs, root = fsspec.url_to_fs({there}); fs.get(root, {here}, recursive=True)"
+    fetching = f"python -c {shlex.quote(f'import fsspec; {fetch}')}  # to have it here"
+    say_exported(url, written.shown, [fetching])
+
+
+def _name_of(url: str) -> str:
+    """The last part of a URL."""
+    return url.rstrip("/").rpartition("/")[2]

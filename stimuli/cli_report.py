@@ -79,6 +79,23 @@ def say_held(place: Path | str, made: Manifest, seconds: float) -> None:
     click.echo(f"content digest {made.digest()}")
 
 
+def say_exported(place: Path | str, shown: Sequence[str], then: Sequence[str]) -> None:
+    """Say what an export holds, and what to type next.
+
+    Args:
+        place: the folder, or its URL.
+        shown: what it holds, in short.
+        then: commands.
+    """
+    click.echo(f"{place}:")
+    for line in shown:
+        click.echo(f"  {line}")
+    if then:
+        click.echo("\nNext:")
+    for command in then:
+        click.echo(f"  {command}")
+
+
 def say_made(out: Path, made: Manifest, seconds: float, then: Sequence[str]) -> None:
     """Say what a dataset folder holds, and what to type next.
 

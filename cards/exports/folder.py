@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from samediff_stimuli import locks, manifest, tasks
 from samediff_stimuli.cards import exports
@@ -21,6 +22,7 @@ from samediff_stimuli.cards.exports.format import Format, Part, PartedFormat, So
 from samediff_stimuli.engines import LOKY, Engine, opened
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError
+from samediff_stimuli.remote import is_url
 
 MARKER = "export.json"
 _KIND = "samediff-stimuli export"
@@ -43,7 +45,7 @@ def export(
 
     Args:
         folder: the dataset folder.
-        out: the folder to write.
+        out: the folder to write, or its URL, e.g. "s3://bucket/name".
         format: a format with its options, or the name of one, with its defaults.
         splits: which splits to write; when None, all, or those that the format is made for.
         overwrite: replace an earlier export.
@@ -65,7 +67,14 @@ def export(
     chosen = exports.get(format)() if isinstance(format, str) else format
     source = chosen.plan(source_of(folder, splits))
     source = replace(source, on_rows=on_rows)
-    write(source, out, chosen, overwrite=overwrite, workers=workers, engine=engine)
+    how: dict[str, Any] = {"overwrite": overwrite, "workers": workers, "engine": engine}
+    if is_url(out):
+        from samediff_stimuli.cards.exports import remote
+
+        with remote.prepared(source, str(out), chosen, **how) as written:
+            written.send()
+    else:
+        write(source, out, chosen, **how)
     return source.made
 
 
@@ -168,9 +177,8 @@ def _fresh_folder(source: Source, out: Path, format: Format, overwrite: bool) ->
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir()
             yield fresh
-            about = {"export": _KIND, "format": format.name}
-            about |= {"name": source.made.name, "digest": source.made.digest()}
-            manifest.write_atomically(fresh / MARKER, json.dumps(about, indent=1) + "\n")
+            text = json.dumps(about(source, format), indent=1) + "\n"
+            manifest.write_atomically(fresh / MARKER, text)
             shutil.rmtree(old, ignore_errors=True)
             if out.exists():
                 out.rename(old)
@@ -209,12 +217,25 @@ def is_export(out: Path) -> bool:
     return _format_of(out) is not None
 
 
+def about(source: Source, format: Format) -> dict[str, str]:
+    """What OUT/export.json says."""
+    made = source.made
+    return {"export": _KIND, "format": format.name, "name": made.name, "digest": made.digest()}
+
+
+def format_of(about: object) -> type[Format] | None:
+    """The format of an export that OUT/export.json tells of; None if it tells of none of ours."""
+    try:
+        ours = isinstance(about, dict) and about.get("export") == _KIND
+        return exports.get(str(about["format"])) if ours else None
+    except (KeyError, InputError):
+        return None
+
+
 def _format_of(out: Path) -> type[Format] | None:
     """The format of a finished export, or None if the folder is none."""
     try:
-        about = json.loads((out / MARKER).read_text(encoding="utf-8"))
-        ours = isinstance(about, dict) and about.get("export") == _KIND
-        return exports.get(str(about.get("format"))) if ours else None
+        return format_of(json.loads((out / MARKER).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
 

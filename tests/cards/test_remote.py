@@ -1,5 +1,6 @@
 """Datasets at URLs: sent, resumed, refused, and read back through the cache."""
 
+import contextlib
 import functools
 import http.server
 import json
@@ -17,7 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 from samediff_stimuli import caches, cli, generate, make_recipe, manifest, remote, tasks, verify
-from samediff_stimuli.cards import remote as sending
+from samediff_stimuli.cards import remote as remotes
+from samediff_stimuli.cards import sending
 from samediff_stimuli.loaders import FactorDataset, StimulusDataset, fetched, from_url
 from samediff_stimuli.loaders import remote as reading
 from samediff_stimuli.recipe import InputError
@@ -170,7 +172,7 @@ def test_the_checksum_of_a_store_is_heeded(local, monkeypatch):
         found = {f"/bucket/squiggles/{SHARD}": about}
         monkeypatch.setattr(fsspec.filesystem("memory"), "find", lambda *_, f=found, **__: f)
         listed = remote.store(URL).listed()
-        assert sending._is_there(listed[SHARD], record, local / SHARD) is there
+        assert sending.is_there(listed[SHARD], record, local / SHARD) is there
 
 
 def test_another_dataset_is_replaced_only_if_that_is_wanted(local):
@@ -194,7 +196,7 @@ def test_a_folder_of_somebody_else_is_left_alone():
 
 def test_two_senders_of_one_dataset(local):
     """The second is told so, and changes nothing."""
-    with sending.target(URL, recipe()):
+    with remotes.target(URL, recipe()):
         assert "is being written by process" in one_line(generate, recipe(), URL, workers=1)
     assert in_memory() == {}
 
@@ -233,14 +235,60 @@ def test_no_permission(monkeypatch):
         raise PermissionError("Access Denied")
 
     monkeypatch.setattr(fsspec.filesystem("memory"), "pipe_file", refused)
-    monkeypatch.setattr(sending, "load", None)  # no work
+    monkeypatch.setattr(remotes, "load", None)  # no work
     assert "refuses: Access Denied" in one_line(generate, recipe(), URL, workers=1)
 
 
-def test_other_commands_refuse_urls(local):
+def test_shards_are_sent_while_others_are_made(monkeypatch):
+    """A shard leaves as soon as it is finished; what stood there before stays until then."""
+    generate(recipe(1), URL, workers=1)
+    seen = []
+
+    def look(record):
+        seen.append((record.split, set(in_memory())))
+
+    plain = sending.Sending.add
+
+    def add(outgoing, file):
+        plain(outgoing, file)
+        outgoing._begun[file.path].result()  # nothing is faster than the look
+
+    monkeypatch.setattr(sending.Sending, "add", add)
+    generate(recipe(), URL, workers=1, overwrite=True, on_shard=look, parquet=False)
+    assert [split for split, _ in seen] == list(SIZES)
+    for number, (split, there) in enumerate(seen, 1):
+        assert f"hdf5/squiggles/{split}-00000-of-00001.h5" in there
+        assert len([path for path in there if path.endswith(".h5")]) == number
+        assert "manifest.json" not in there
+
+
+def test_a_failure_to_send_stops_the_making(monkeypatch):
+    """What cannot be sent is told when the next shard is finished, not at the end."""
+    made = []
+    put = remote.Store.put
+
+    def cut(store, source, path):
+        if path.startswith("hdf5"):
+            raise remote.UnreachableError("the line is cut")
+        put(store, source, path)
+
+    plain = sending.Sending.add
+
+    def add(outgoing, file):
+        plain(outgoing, file)
+        with contextlib.suppress(InputError):
+            outgoing._begun[file.path].result()
+
+    monkeypatch.setattr(remote.Store, "put", cut)
+    monkeypatch.setattr(sending.Sending, "add", add)
+    told = one_line(generate, recipe(), URL, workers=1, on_shard=made.append)
+    assert told.startswith("the line is cut, and run the same command again")
+    assert len(made) < len(SIZES)
+
+
+def test_import_refuses_urls():
     """No folder "memory:" comes to be."""
-    words = ["export", str(local), "--format", "png", "--out", URL]
-    done = CliRunner().invoke(cli.main, words)
+    done = CliRunner().invoke(cli.main, ["import", "photos", "--out", URL])
     assert (done.exit_code, "is a URL" in done.stderr) == (2, True)
     assert not Path("memory:").exists()
 

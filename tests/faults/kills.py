@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from samediff_stimuli.verification import verify
 from tests import hub, stand_in
 from tests.faults import crash, sending
 
+CACHE = "SAMEDIFF_STIMULI_CACHE"
 Contents = dict[str, str]
 
 _TINY = "--image-size 64 --patch-size 16 --train 8 --validation 8 --test 8 --ood 0"
@@ -113,6 +115,15 @@ SCENARIOS = {
             "export ROOT/set --format png --split test --out ROOT/out",
         ),
     ),
+    "generate to a URL": Scenario(command=f"{_SET} --out file://ROOT/out"),
+    "generate to a URL --overwrite": Scenario(
+        command=f"{_SET} --out file://ROOT/out --overwrite",
+        before=(f"{_OTHER} --out file://ROOT/out",),
+    ),
+    "export to a URL": Scenario(
+        command="export ROOT/set --format webdataset --out file://ROOT/out",
+        before=(f"{_SET} --out ROOT/set",),
+    ),
     "publish": Scenario(
         command="publish ROOT/set --repo-id org/set --revision v1.0",
         before=(f"{_SET} --out ROOT/set",),
@@ -180,6 +191,7 @@ def _served(place: Path) -> Iterator[hub.Hub]:
     with pytest.MonkeyPatch.context() as patch, hub.running() as served:
         stand_in.use(patch)
         hub.use(patch, served.url, place / "home")
+        patch.setenv(CACHE, "")  # each case has its own; put back at the end
         yield served
 
 
@@ -199,6 +211,7 @@ class _Case:
         self._root.mkdir(parents=True)
         served.repos, served.large = {}, {}
         scenario.first(self._root)
+        os.environ[CACHE] = str(self._root / "cache")
         for command in scenario.before:
             _must(crash.run(command.replace("ROOT", str(self._root)).split(), self._root))
         scenario.change(self._root)
@@ -245,6 +258,7 @@ class _Case:
 
     def _run(self, at: int | None = None, torn: bool = False) -> crash.Ended:
         """Run the command; see `crash.run`."""
+        os.environ[CACHE] = str(self._root / "cache")  # that what is left there is seen, too
         if self._sends:
             return sending.run(self._words, self._root, self._hub, at, torn)
         return crash.run(self._words, self._root, at, torn)
@@ -269,8 +283,9 @@ class _Case:
 
     def _folder(self, out: Path) -> Iterator[str]:
         """What looks whole in a folder and is not."""
+        there = {n: d for n, d in contents(out).items() if not _passing(n)}
         if is_export(out):
-            if contents(out) not in (self._whole, self._before):
+            if there not in (self._whole, self._before):
                 yield "an export looks whole and is not"
             return
         try:
@@ -280,7 +295,6 @@ class _Case:
         except DamagedError as error:
             yield f"the manifest is damaged: {error}"
             return
-        there = {n: d for n, d in contents(out).items() if not _passing(n)}
         if there == self._before:
             return  # it was not begun
         if there != self._whole:

@@ -14,7 +14,16 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         (3, ["generate", "export --overwrite", "import"]),
         pytest.param(
-            *(4, ["generate --overwrite", "render", "export webdataset", "publish"]),
+            *(
+                5,
+                [
+                    "generate to a URL",
+                    "render",
+                    "export to a URL",
+                    "publish",
+                    "generate --overwrite",
+                ],
+            ),
             marks=pytest.mark.slow,
         ),
     ],

@@ -1,0 +1,154 @@
+"""Exports at URLs: written to a folder of the cache, then sent, the marker last."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from samediff_stimuli.cards import remote, sending
+from samediff_stimuli.cards.exports.folder import MARKER, about, format_of, is_export, write
+from samediff_stimuli.cards.exports.format import Format, Source
+from samediff_stimuli.engine import PARTIAL, record_of
+from samediff_stimuli.engines import LOKY, Engine
+from samediff_stimuli.manifest import FileRecord
+from samediff_stimuli.recipe import InputError
+from samediff_stimuli.remote import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An export in a folder of the cache, ready to be sent; see `prepared`.
+
+    Attributes:
+        there: where it goes.
+        folder: the folder here.
+        files: all its files but the marker.
+        shown: what it holds, in short, for people.
+    """
+
+    there: Store
+    folder: Path
+    files: tuple[FileRecord, ...]
+    shown: tuple[str, ...]
+    _of: dict[str, Any]
+    _is_ours: Callable[[str], bool]
+
+    def send(self, on_bytes: Callable[[int], None] = lambda n: None) -> None:
+        """Send it, but for what is there, and remove the folder.
+
+        Args:
+            on_bytes: told the bytes of each file once it is there.
+
+        Raises:
+            InputError: if the place cannot be reached any more; what arrived stays, and the same
+                export goes on from there.
+            DamagedError: if the place holds other bytes than were sent.
+        """
+        content = hashlib.sha256("".join(file.sha256 for file in self.files).encode())
+        claim = {"of": self._of, "content": content.hexdigest()}
+        given = self.there, self.folder, claim, MARKER, self._is_ours
+        with sending.sending(*given) as outgoing:
+            outgoing.finish(MARKER, self.files, on_bytes)
+        shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def prepared(
+    source: Source,
+    url: str,
+    format: Format,
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+    engine: Engine = LOKY,
+) -> Iterator[Prepared]:
+    """Write what a format has planned to a folder of the cache, unless it is there from before.
+
+    Args:
+        source: what is exported.
+        url: of the folder that it goes to, e.g. "s3://bucket/rmts-png"; held against others here.
+        format: that planned it.
+        overwrite: replace an earlier export there.
+        workers: as for `export`.
+        engine: as for `export`.
+
+    Raises:
+        InputError: as for `export`, or if the place cannot be reached or written to; nothing is
+            changed there.
+        DamagedError: a shard cannot be read.
+        OSError: if the disk is full.
+    """
+    there = sending.place(url)
+    of = {
+        **about(source, format),
+        "options": dataclasses.asdict(format),
+        "splits": [split.name for split in source.splits],
+        "samediff-stimuli": version("samediff-stimuli"),
+    }
+    of = json.loads(json.dumps(of, default=str))  # as it is read back
+    with remote.staging(there, of) as staging:
+        here = staging / "export"  # beside it, what writing it leaves if it is killed
+        try:
+            replaced = _check(there, of, format, overwrite)
+        except InputError:
+            shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed when all was sent
+            raise
+        if not is_export(here):
+            staging.mkdir(exist_ok=True)
+            write(source, here, format, workers=workers, engine=engine)
+        yield Prepared(
+            there=there,
+            folder=here,
+            files=_files(here),
+            shown=tuple(format.shown(here)),
+            _of=of,
+            _is_ours=_is_of(replaced, format),
+        )
+
+
+def _check(there: Store, of: dict[str, Any], format: Format, overwrite: bool) -> type[Format]:
+    """Raise InputError unless the export may be sent there; the format of what is there."""
+    listed = sending.files_there(there)
+    begun = sending.read_json(there, sending.CLAIM) or {}
+    found = format_of(begun.get("of") or sending.read_json(there, MARKER))
+    if listed and found is None:
+        raise InputError(f"--out {there.url} is not empty and no export of ours; give a new folder")
+    if listed and begun.get("of") != of:
+        if not overwrite:
+            raise InputError(
+                f"--out {there.url} holds an export; give another folder, or --overwrite"
+            )
+        is_ours = _is_of(found or type(format), format)
+        stranger = next((path for path in sorted(listed) if not is_ours(path)), None)
+        if stranger is not None:
+            raise InputError(
+                f"--overwrite will not touch {there.url}: it also holds {stranger!r}; move that "
+                "away"
+            )
+    sending.check_writable(there)
+    return found or type(format)
+
+
+def _is_of(replaced: type[Format], format: Format) -> Callable[[str], bool]:
+    """Whether a path is one that an export there before, or the new one, may have."""
+    patterns = replaced.files, format.files
+
+    def is_of(path: str) -> bool:
+        ours = path == MARKER or path.startswith(f"{PARTIAL}/")
+        return ours or any(pattern.fullmatch(path) for pattern in patterns)
+
+    return is_of
+
+
+def _files(folder: Path) -> tuple[FileRecord, ...]:
+    """All files of an export but its marker, in order."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple(record_of(folder, path) for path in paths if path != folder / MARKER)

@@ -1,0 +1,143 @@
+"""Exports at URLs: the same files as in a folder; resumed, refused, replaced."""
+
+import fsspec
+import pytest
+from click.testing import CliRunner
+
+from samediff_stimuli import cli, generate, make_recipe, remote, tasks
+from samediff_stimuli.cards import exports
+from samediff_stimuli.cards.exports.folder import MARKER, export
+from samediff_stimuli.recipe import InputError
+
+URL = "memory://bucket/out"
+SIZES = {"train": 12, "validation": 8, "test": 8}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A small dataset; tests must not change it."""
+    folder = tmp_path_factory.mktemp("made") / "set"
+    recipe = make_recipe("squiggles", 0, tasks.get("squiggles").options(**SIZES))
+    generate(recipe, folder, workers=1)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """A cache of its own for each test, and an empty memory."""
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    memory.pseudo_dirs[:] = [""]
+    monkeypatch.setenv("SAMEDIFF_STIMULI_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def in_memory():
+    """Path -> bytes of the memory's folder."""
+    store = fsspec.filesystem("memory").store
+    return {path.removeprefix("/bucket/out/"): f.getvalue() for path, f in store.items()}
+
+
+def files_of(folder):
+    """Path -> bytes of a folder."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def put(path, data):
+    """Put a file into the memory's folder."""
+    fsspec.filesystem("memory").pipe_file(f"/bucket/out/{path}", data)
+
+
+def refused(made, **how):
+    """What an export that is refused says; nothing is changed."""
+    before = in_memory()
+    with pytest.raises(InputError) as caught:
+        export(made, URL, **how)
+    assert "\n" not in str(caught.value)
+    assert in_memory() == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [name for name in exports.MODULES if name != "benchmark-npz"])
+def test_every_format_is_the_same_there(kind, made, cache, tmp_path):
+    """By the command: each file is that of an export to a folder; nothing is left here."""
+    words = ["export", str(made), "--format", kind]
+    words += ["--trials", "8"] if kind == "trials" else []
+    for out in (URL, str(tmp_path / "out")):
+        done = CliRunner().invoke(cli.main, [*words, "--out", out])
+        assert done.exit_code == 0, done.output
+        assert done.stdout.startswith(f"{out}:")
+    assert in_memory() == files_of(tmp_path / "out")
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_the_command_to_fetch_it_does(made, tmp_path, monkeypatch):
+    """What is printed to type next brings the files here."""
+    monkeypatch.chdir(tmp_path)
+    url = f"file://{tmp_path}/sent/out"
+    done = CliRunner().invoke(cli.main, ["export", str(made), "--format", "numpy", "--out", url])
+    code = done.stdout.split("python -c ")[1].split("  #")[0].strip().strip("'")
+    exec(compile(code, "printed", "exec"), {})
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "sent" / "out")
+
+
+def test_an_interrupted_export_goes_on(made, monkeypatch):
+    """What arrived is not sent twice, and the marker is lacking until all is there."""
+    plain, sent = remote.Store.put, []
+
+    def cut(store, source, path):
+        if path.startswith("validation"):
+            raise remote.UnreachableError("the line is cut")
+        sent.append(path)
+        plain(store, source, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote.Store, "put", cut)
+        with pytest.raises(InputError, match="run the same command again"):
+            export(made, URL)
+    assert MARKER not in in_memory()
+    assert "holds an export" in refused(made, splits=["train"])
+    assert "holds an export" in refused(made, format="numpy")
+    arrived = set(sent)
+    assert arrived
+    sent.clear()
+    monkeypatch.setattr(
+        remote.Store,
+        "put",
+        lambda store, source, path: (sent.append(path), plain(store, source, path)),
+    )
+    export(made, URL)
+    assert arrived.isdisjoint(sent)
+    assert MARKER in in_memory()
+    assert not [path for path in in_memory() if path.startswith(".partial")]
+
+
+def test_what_is_there_is_replaced_only_if_that_is_wanted(made, tmp_path):
+    """An export needs --overwrite, and goes wholly; other files are never touched."""
+    export(made, URL, "numpy")
+    assert "holds an export" in refused(made)
+    put("mine.txt", b"words")
+    assert "also holds 'mine.txt'" in refused(made, overwrite=True)
+    fsspec.filesystem("memory").rm_file("/bucket/out/mine.txt")
+    export(made, URL, overwrite=True)
+    export(made, tmp_path / "out")
+    assert in_memory() == files_of(tmp_path / "out")
+
+
+@pytest.mark.parametrize("marker", [None, b"{}", b"[1", b'{"export": "samediff-stimuli export"}'])
+def test_a_place_of_somebody_else(made, marker):
+    """It is left alone, whatever lies there."""
+    put("thesis.tex", b"words")
+    if marker is not None:
+        put(MARKER, marker)
+    for overwrite in (False, True):
+        assert "no export of ours" in refused(made, overwrite=overwrite)
+
+
+def test_what_cannot_be_exported_is_told_first(made):
+    """A wrong split, or a format that is not for the set: a line, and nothing is written."""
+    assert "unknown split 'dev'" in refused(made, splits=["dev"])
+    assert "benchmark" in refused(made, format="benchmark-npz")
+    with pytest.raises(InputError, match="http is for reading"):
+        export(made, "http://127.0.0.1:9/x")
