@@ -19,18 +19,16 @@ from typing import Any
 
 import h5py
 import numpy as np
-import yaml
 
 from samediff_stimuli import tasks
 from samediff_stimuli.cards import croissant
 from samediff_stimuli.cards.commands import command
 from samediff_stimuli.cards.folder import CARD
-from samediff_stimuli.cards.front_matter import dataset_info, size_category
+from samediff_stimuli.cards.front_matter import dataset_info, size_category, split_card
 from samediff_stimuli.cards.hub_terms import LICENSES, SIZE_CATEGORIES, TASK_CATEGORIES
 from samediff_stimuli.cards.parquet import features_of
 from samediff_stimuli.manifest import Manifest, ShardRecord, load
 
-_FRONT = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _ELSEWHERE = re.compile(r"[a-z]+:|#")
@@ -61,34 +59,15 @@ def problems(folder: Path | str, *, deep: bool = False) -> list[str]:
     manifest = load(folder)
     try:
         whole = (folder / CARD).read_text(encoding="utf-8")
-        card = _Card(
-            folder=folder, manifest=manifest, data=_front_matter(whole), text=_FRONT.sub("", whole)
-        )
+        data, text = split_card(whole)
     except (OSError, ValueError) as error:
         return [f"{folder / CARD}: {error}"]
+    card = _Card(folder=folder, manifest=manifest, data=data, text=text)
     rules = [_terms, _configs, _info, _links, _code]
     found = [f"{folder / CARD}: {problem}" for rule in rules for problem in rule(card)]
     found += _shards(card)
     found += [f"{folder / croissant.NAME}: {problem}" for problem in _croissant(card)]
     return [*found, *_loads(card)] if deep and not found else found
-
-
-def _front_matter(text: str) -> dict[str, Any]:
-    """The YAML at the head of a card.
-
-    Raises:
-        ValueError: if there is none, or it is none.
-    """
-    found = _FRONT.match(text)
-    if found is None:
-        raise ValueError("it does not begin with front matter between two lines of ---")
-    try:
-        data = yaml.safe_load(found[1])
-    except yaml.YAMLError as error:
-        raise ValueError(f"its front matter is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise ValueError("its front matter is no mapping")
-    return data
 
 
 def _values(data: dict[str, Any], name: str) -> list[Any]:

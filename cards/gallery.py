@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samediff_stimuli import tasks
-from samediff_stimuli.cards import validated
+from samediff_stimuli.cards import rights, validated
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError
@@ -48,7 +48,7 @@ def about(folder: Path, made: Manifest) -> dict[str, Any]:
         "summary": task.summary,
         "digest": made.digest(),
         "seed": recipe.seed,
-        "license": task.license(recipe),
+        "license": rights.stated_license(folder, made),
         "image": {"height": height, "width": width},
         "group": task.group,
         "splits": [
