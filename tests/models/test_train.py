@@ -8,8 +8,10 @@ import sys
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from samediff_stimuli import AlignedOptions, InputError, generate, make_recipe
+from samediff_stimuli.cli import main
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import load
 from samediff_stimuli.models import checkpoints, fitting
@@ -396,6 +398,22 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path):
     """A diverged run ends with a line that says what to do."""
     with pytest.raises(InputError, match=r"loss is \w+ at step \d+; try a smaller --lr"):
         quietly(run[0], tmp_path / "y", TrainConfig(lr=1e30, warmup=0))
+
+
+def test_zero_is_a_value(small, tmp_path, monkeypatch):
+    """`--warmup 0` and `--disentangle 0` are not taken for options left out."""
+    configs = []
+
+    def stop(folder, out, config, *rest, **more):
+        configs.append(config)
+        raise InputError("enough")
+
+    monkeypatch.setattr("samediff_stimuli.models.train.train", stop)
+    words = ["train", str(small["rmts"]), "--out", str(tmp_path / "run")]
+    words += ["--warmup", "0", "--disentangle", "0"]
+    assert CliRunner().invoke(main, words).exit_code == 2
+    (config,) = configs
+    assert (config.warmup, config.disentangle) == (0, 0)
 
 
 def test_tensorboard(small, tmp_path):
