@@ -7,6 +7,8 @@ rows, mirror and card as for any other grid.
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -182,7 +184,10 @@ def _read(
     unpacked = None if in_order or arrays.is_sought(path, key) else _beside(out)
     try:
         digests, brightest = _look(images, len(order), unpacked, on_rows)
-        images = replace(images, order=None if in_order else order, unpacked=unpacked)
+        images = replace(images, order=None if in_order else order)
+        if unpacked is not None:
+            state = arrays.state_of(unpacked)
+            images = replace(images, unpacked=unpacked, unpacked_state=state)
         content = hashlib.sha256(digests[order].tobytes()).hexdigest()
         recipe = tasks.make_recipe("factors", 0, replace(draft, content=content, source=images))
         yield recipe, _origin_of_archive(listing, in_order, brightest)
@@ -193,9 +198,11 @@ def _read(
 
 
 def _beside(out: Path) -> Path:
-    """A hidden file in the folder that `out` is in, or would be in."""
+    """A new, hidden file in the folder that `out` is in, or would be in."""
     there = next(path for path in out.absolute().parents if path.exists())
-    return there / f".{out.absolute().name}.images.tmp"
+    handle, made = tempfile.mkstemp(".tmp", f".{out.absolute().name}.images.", there)
+    os.close(handle)
+    return Path(made)
 
 
 def _look(
