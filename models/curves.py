@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ def plot(lines: Sequence[Line], path: Path, title: str = "") -> bool:
     return True
 
 
-def tensorboard(folder: Path) -> Any:
-    """A writer of TensorBoard's event files.
+def tensorboard() -> Callable[[str], Any]:
+    """What opens a writer of TensorBoard's event files in a folder; a with statement closes it.
 
     Raises:
         InputError: if tensorboard is not installed.
@@ -64,7 +64,7 @@ def tensorboard(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise InputError(_ABSENT) from None
-    return SummaryWriter(str(folder))
+    return SummaryWriter
 
 
 def add(writer: Any, line: Line) -> None:

@@ -22,10 +22,10 @@ from samediff_stimuli.engine import available_workers
 from samediff_stimuli.factors import FactorSpace
 from samediff_stimuli.loaders import ShuffledBatches
 from samediff_stimuli.loaders.ahead import ahead
-from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import write_atomically
 from samediff_stimuli.models import factor_report
 from samediff_stimuli.models.factors import Evaluation, FactorData, evaluate, sample
+from samediff_stimuli.models.run_folder import check_run_folder
 from samediff_stimuli.models.train_config import pick_device
 from samediff_stimuli.recipe import InputError
 
@@ -170,8 +170,7 @@ def train_factors(
     """
     out, device = Path(out), pick_device(config.device)
     channels = _check(train_data, tests, config)
-    if (out / MANIFEST).exists():
-        raise InputError(f"--out {out} is a dataset; give another folder")
+    check_run_folder(out)
     model = new_model(train_data.space, channels, config).to(device)
     out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()

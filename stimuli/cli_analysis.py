@@ -87,10 +87,11 @@ def attention_command(
     from samediff_stimuli.loaders import StimulusDataset
     from samediff_stimuli.models import attention_plot
     from samediff_stimuli.models.attention_report import attention_report, check, chosen
+    from samediff_stimuli.models.run_folder import check_run_folder
     from samediff_stimuli.models.train_config import pick_device
     from samediff_stimuli.models.vits import vit_of
 
-    cli_report.check_out(out)
+    check_run_folder(out)
     attention_plot.check()
     where = pick_device(device)
     dataset = StimulusDataset(folder, split)
@@ -202,12 +203,13 @@ def interchange_command(
     from samediff_stimuli.models import attention_plot, interchange_rows
     from samediff_stimuli.models.interchange import InterchangeConfig
     from samediff_stimuli.models.interchange_report import interchange_report, layers_of
+    from samediff_stimuli.models.run_folder import check_run_folder
     from samediff_stimuli.models.train_config import pick_device
     from samediff_stimuli.models.vits import trained_vit
 
     name, found, vit = trained_vit(run)
     out = (run if run.is_dir() else run.parent) if out is None else out
-    cli_report.check_out(out)
+    check_run_folder(out)
     attention_plot.check()
     where = pick_device(device)
     config = InterchangeConfig(epochs=epochs, batch_size=batch_size, seed=seed)

@@ -70,9 +70,10 @@ def evaluate_command(
     from samediff_stimuli.manifest import load
     from samediff_stimuli.models.answerers import FIT_ROWS, answerer
     from samediff_stimuli.models.evaluation import choose, evaluate
+    from samediff_stimuli.models.run_folder import check_run_folder
 
     if out is not None:
-        cli_report.check_out(out)
+        check_run_folder(out)
     timm = what.startswith("timm:")
     choose(folders, splits or None, skip=[(load(folders[0]).digest(), "train")] if timm else ())
     with contextlib.ExitStack() as stack:

@@ -102,8 +102,6 @@ def train_command(
     from samediff_stimuli.manifest import load
 
     out = beside(folder, "run") if out is None else out
-    if (out / "result.json").exists() and not overwrite:
-        raise InputError(f"--out {out} holds a finished run; give another folder, or --overwrite")
     recipe = load(folder).recipe
     is_grid = tasks.get(recipe.task).space(recipe) is not None
     unset = (None, False, ())  # by identity: 0 is a value

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from samediff_stimuli.recipe import InputError
-
 if TYPE_CHECKING:
     from samediff_stimuli.manifest import Manifest
 
@@ -43,20 +41,6 @@ def progress(total: int | None, what: str) -> Iterator[Callable[[int], None]]:
 def size(n_bytes: int) -> str:
     """A number of bytes for people."""
     return f"{n_bytes / 1e6:,.1f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:,.2f} GB"
-
-
-def check_out(out: Path) -> None:
-    """Refuse a folder that is not for results.
-
-    Raises:
-        InputError: a file, or a dataset folder.
-    """
-    from samediff_stimuli.manifest import NAME
-
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder")
-    if (out / NAME).exists():
-        raise InputError(f"--out {out} is a dataset; give another folder")
 
 
 def say_held(place: Path | str, made: Manifest, seconds: float) -> None:

@@ -416,12 +416,46 @@ def test_zero_is_a_value(small, tmp_path, monkeypatch):
     assert (config.warmup, config.disentangle) == (0, 0)
 
 
-def test_tensorboard(small, tmp_path):
-    """Events of every curve are written if they are asked for."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+def test_a_finished_run_is_replaced_when_asked(small, tmp_path):
+    """In Python as by the command, it stays to the byte without overwrite; then all of it goes."""
+    config, out = TrainConfig(epochs=1, batch_size=16), tmp_path / "run"
+    quietly(small["rmts"], out, config, tensorboard=True)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    other = dataclasses.replace(config, seed=1)
+    with pytest.raises(InputError, match="holds a finished run; give another folder, or --over"):
+        quietly(small["rmts"], out, other)
+    done = CliRunner().invoke(
+        main, ["train", *map(str, (small["rmts"], "--batch-size", 16, "--out", out))]
+    )
+    assert (done.exit_code, "holds a finished run" in done.stderr) == (2, True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    (events,) = (out / "tensorboard").iterdir()
+    quietly(small["rmts"], out, other, tensorboard=True, overwrite=True)
+    (again,) = (out / "tensorboard").iterdir()
+    assert again.name != events.name
+    quietly(small["rmts"], out, other, overwrite=True)
+    assert not (out / "tensorboard").exists()
 
+
+def test_results_do_not_go_into_a_dataset(small, tmp_path):
+    """A run folder is no dataset, and no file."""
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a dataset; give another folder"):
+        quietly(small["rmts"], small["rmts"], TrainConfig())
+    with pytest.raises(InputError, match="is a file; give a folder"):
+        quietly(small["rmts"], tmp_path / "file", TrainConfig())
+
+
+def test_tensorboard(small, tmp_path, monkeypatch):
+    """Events of every curve are written if they are asked for, and the writer is closed."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    closed, close = [], SummaryWriter.close
+    monkeypatch.setattr(SummaryWriter, "close", lambda self: (closed.append(self), close(self)))
     config = TrainConfig(epochs=2, batch_size=16)
     quietly(small["rmts"], tmp_path / "run", config, tensorboard=True)
+    assert len(closed) == 1
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     assert {"loss", "validation", "lr"} <= set(events.Tags()["scalars"])
