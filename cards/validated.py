@@ -13,6 +13,7 @@ from typing import Any
 from samediff_stimuli import engine, manifest
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.markdown import markdown_table
+from samediff_stimuli.recipe import InputError
 
 REPORT, PICTURE = "validation.json", "validation.png"
 VERSION = 1  # of the report
@@ -64,8 +65,16 @@ def attach(folder: Path, report: Report, picture: Path | None) -> Manifest:
 
     Returns:
         The manifest with what was added.
+
+    Raises:
+        InputError: if the folder holds another dataset by now; nothing is written.
     """
     found = manifest.load(folder)
+    if report["digest"] != found.digest():
+        raise InputError(
+            f"{folder} has content {found.digest()[:16]}, not {report['digest'][:16]}, which was "
+            "validated; validate it again"
+        )
     card = folder / _CARD
     texts = {REPORT: json.dumps(report, indent=1) + "\n"}
     if card.is_file():
