@@ -14,13 +14,15 @@ SHOWN = 12  # files that it lists in sight
 _NAMED = 40  # classes that the table of columns lists; others are in the front matter
 
 
-def splits(manifest: Manifest) -> str:
-    """What is in each split, and which of them training shows nothing of."""
+def splits(manifest: Manifest, *, brief: bool = False) -> str:
+    """What is in each split, and, unless `brief`, which of them training shows nothing of."""
     found = tasks.get(manifest.recipe.task).splits(manifest.recipe)
     held = any(split.held_out for split in found)
     what = "rows" if tasks.get(manifest.recipe.task).more_views else "images"
     heads = ["split", what, "what is in it", *(["held out"] * held), "digest of its content"]
-    return markdown_table(heads, [_split(manifest, split, held) for split in found])
+    shown = 3 if brief else len(heads)
+    rows = [_split(manifest, split, held)[:shown] for split in found]
+    return markdown_table(heads[:shown], rows)
 
 
 def _split(manifest: Manifest, split: Split, held: bool) -> list[str]:
