@@ -26,11 +26,9 @@ def plot(lines: Sequence[Line], path: Path, title: str = "") -> bool:
     Returns:
         Whether it was written: not without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
+    if not figures.there():
         return False
-    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+    figure = figures.figure(9, 3.6, dpi=120)
     left, right = figure.subplots(1, 2)
     epochs = [line["epoch"] + 1 for line in lines]
     for name, colour in (("train", "#8a8f98"), ("validation", "#0b6e99")):
@@ -47,7 +45,7 @@ def plot(lines: Sequence[Line], path: Path, title: str = "") -> bool:
     if auxiliary:
         right.legend(frameon=False)
     for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
+        figures.plain(axes)
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
     figures.save(figure, path)

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from samediff_stimuli.factors import FactorSpace
 from samediff_stimuli.loaders import ShuffledBatches
 from samediff_stimuli.loaders.ahead import ahead
 from samediff_stimuli.manifest import write_atomically
-from samediff_stimuli.models import factor_report
+from samediff_stimuli.models import factor_report, figures
 from samediff_stimuli.models.factors import Evaluation, FactorData, evaluate, sample
 from samediff_stimuli.models.run_folder import check_run_folder
 from samediff_stimuli.models.train_config import pick_device
@@ -364,8 +365,5 @@ def _report(
     }
     write_atomically(out / "result.json", json.dumps(report, indent=1) + "\n")
     write_atomically(out / "result.md", factor_report.markdown(result.evaluations))
-    try:
-        factor_report.plot(result.evaluations, out / "result.png", title=space.name)
-    except InputError as error:  # the numbers are there without it
-        (out / "result.png").unlink(missing_ok=True)
-        tell(f"no picture: {error}")
+    draw = partial(factor_report.plot, result.evaluations, title=space.name)
+    figures.drawn(draw, out / "result.png", tell)

@@ -6,13 +6,14 @@ import dataclasses
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from samediff_stimuli import locks, tasks
 from samediff_stimuli.loaders import FactorDataset
 from samediff_stimuli.manifest import load, write_atomically
-from samediff_stimuli.models import factor_report
+from samediff_stimuli.models import factor_report, figures
 from samediff_stimuli.models.factor_cnn import FactorTrainConfig, train_factors
 from samediff_stimuli.models.factor_report import Evaluation
 from samediff_stimuli.models.run_folder import RESULT, check_run_folder, finished
@@ -34,8 +35,8 @@ def train_partitions(
 
     Args:
         folder: the dataset folder.
-        out: run folder: a folder for each partition, and, written last, result.json, result.md and
-            result.png over all of them.
+        out: run folder: a folder for each partition, and, written last, result.md, result.json
+            and, if matplotlib is installed, result.png over all of them.
         config: how to train.
         tell: given lines of progress.
         variants: which partitions; all when empty.
@@ -76,9 +77,10 @@ def train_partitions(
             found[name] = known
         results = {name: each.as_dict() for name, each in found.items()}
         report = {"dataset": manifest.name, "folder": str(folder), **about, "results": results}
+        picture = out / "result.png"
         write_atomically(out / "result.md", page(report))
-        factor_report.plot(found, out / "result.png", title=manifest.name)
         write_atomically(out / RESULT, json.dumps(report, indent=1) + "\n")
+        figures.drawn(partial(factor_report.plot, found, title=manifest.name), picture, tell)
         return found
 
 

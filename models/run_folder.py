@@ -7,7 +7,7 @@ from pathlib import Path
 from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.recipe import InputError
 
-RESULT = "result.json"  # written last
+RESULT = "result.json"  # a run that has it is finished
 
 
 def check_run_folder(out: Path) -> None:

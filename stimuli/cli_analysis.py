@@ -85,14 +85,14 @@ def attention_command(
     samediff-stimuli attention rmts-p16-seed0-run rmts-p16-seed0 --out attention --images 50
     """
     from samediff_stimuli.loaders import StimulusDataset
-    from samediff_stimuli.models import attention_plot
+    from samediff_stimuli.models import figures
     from samediff_stimuli.models.attention_report import attention_report, check, chosen
     from samediff_stimuli.models.run_folder import check_run_folder
     from samediff_stimuli.models.train_config import pick_device
     from samediff_stimuli.models.vits import vit_of
 
     check_run_folder(out)
-    attention_plot.check()
+    figures.check()
     where = pick_device(device)
     dataset = StimulusDataset(folder, split)
     rows, _ = chosen(dataset, images, seed)
@@ -200,7 +200,7 @@ def interchange_command(
     samediff-stimuli interchange discrimination-p32-seed0-run das-discrimination-p32-seed0
     """
     from samediff_stimuli import das_options
-    from samediff_stimuli.models import attention_plot, interchange_rows
+    from samediff_stimuli.models import figures, interchange_rows
     from samediff_stimuli.models.interchange import InterchangeConfig
     from samediff_stimuli.models.interchange_report import interchange_report, layers_of
     from samediff_stimuli.models.run_folder import check_run_folder
@@ -210,7 +210,7 @@ def interchange_command(
     name, found, vit = trained_vit(run)
     out = (run if run.is_dir() else run.parent) if out is None else out
     check_run_folder(out)
-    attention_plot.check()
+    figures.check()
     where = pick_device(device)
     config = InterchangeConfig(epochs=epochs, batch_size=batch_size, seed=seed)
     chosen = layers_of(vit, None if layers is None else _numbers(layers))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import h5py
@@ -502,6 +503,19 @@ def test_training_goes_on_where_it_stopped(made, tmp_path, monkeypatch):
     text = (tmp_path / "result.md").read_text()
     assert "--variant random --variant composition" in text
     assert f"{found['random'].scores.r2_mean:.3f}" in text
+
+
+def test_partitions_without_matplotlib(made, tmp_path, monkeypatch):
+    """Without matplotlib the results over all partitions are kept, and a line says what is not."""
+    from samediff_stimuli.models.factor_cnn import FactorTrainConfig
+    from samediff_stimuli.models.factor_runs import train_partitions
+
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    config, told = FactorTrainConfig(steps=2, test_images=50), []
+    train_partitions(made["mpi3d"], tmp_path, config, told.append, ("random",))
+    assert "no picture: matplotlib is not installed" in told[-1]
+    assert set(json.loads((tmp_path / "result.json").read_text())["results"]) == {"random"}
+    assert not (tmp_path / "result.png").exists()
 
 
 def test_finished_runs_and_datasets_are_not_written_over(made, tmp_path):
