@@ -28,6 +28,7 @@ from samediff_stimuli.factors import Factor, arrays
 from samediff_stimuli.factors.arrays import ArrayImages
 from samediff_stimuli.image_files import Source, digest_of
 from samediff_stimuli.manifest import Manifest
+from samediff_stimuli.markdown import code, plain
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.shards import file_sha256
 from samediff_stimuli.tasks.factors import ImportedFactorOptions, pack
@@ -282,8 +283,9 @@ def _notes(listing: FactorListing) -> Iterator[str]:
     flags = [f"--names {','.join(listing.columns)}"]
     if listing.keys:
         flags = ["--images-key {} --labels-key {}".format(*listing.keys), *flags]
+    kind = "Table" if listing.table else "Archive"
     yield (
-        f"{'Table' if listing.table else 'Archive'} `{path.name}`: {path.stat().st_size:,} bytes, "
+        f"{kind} {code(path.name)}: {path.stat().st_size:,} bytes, "
         f"SHA-256 `{file_sha256(path)}`; read with `{' '.join(flags)}`."
     )
     whole = len(listing) == len(space)
@@ -292,10 +294,10 @@ def _notes(listing: FactorListing) -> Iterator[str]:
     levels = "; ".join(f"`{factor.name}`: {_values(factor)}" for factor in space.factors)
     yield f"Factors, and what their levels stand for: {levels}."
     for name, value in listing.constant:
-        yield f"`{name}` is {value} for every image, and so no factor."
+        yield f"`{name}` is {plain(str(value))} for every image, and so no factor."
 
 
 def _values(factor: Factor) -> str:
     few = len(factor) <= _SHOWN
-    values = [str(value) for value in (factor.values if few else factor.values[:3])]
-    return ", ".join(values) + ("" if few else f" .. {factor.values[-1]}")
+    values = [plain(str(value)) for value in (factor.values if few else factor.values[:3])]
+    return ", ".join(values) + ("" if few else f" .. {plain(str(factor.values[-1]))}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from samediff_stimuli import tasks
 from samediff_stimuli.manifest import Manifest
-from samediff_stimuli.markdown import markdown_table
+from samediff_stimuli.markdown import markdown_table, plain
 from samediff_stimuli.table import Column
 from samediff_stimuli.tasks import Split
 
@@ -28,7 +28,7 @@ def splits(manifest: Manifest, *, brief: bool = False) -> str:
 def _split(manifest: Manifest, split: Split, held: bool) -> list[str]:
     out = ["yes" if split.held_out else "no"] * held
     digest = manifest.split_digest(split.name)[:16]
-    return [f"`{split.name}`", f"{split.rows:,}", split.about, *out, f"`{digest}`"]
+    return [f"`{split.name}`", f"{split.rows:,}", plain(split.about), *out, f"`{digest}`"]
 
 
 def balance(manifest: Manifest) -> str:
@@ -40,7 +40,9 @@ def balance(manifest: Manifest) -> str:
     for column in task.columns(manifest.recipe):
         if column.names:
             few = len(column.names) <= FEW
-            label = f"`{column.name}`" + (f" ({' / '.join(column.names)})" if few else "")
+            label = f"`{column.name}`" + (
+                f" ({' / '.join(map(plain, column.names))})" if few else ""
+            )
             rows.append([label, *(_counts(found[column.name], few) for found in counts)])
     return markdown_table(["column", *(f"`{name}`" for name in names)], rows)
 
@@ -72,7 +74,7 @@ def columns(manifest: Manifest) -> str:
 
 
 def _classes(column: Column) -> str:
-    numbered = [f"{index} {name}" for index, name in enumerate(column.names)]
+    numbered = [f"{index} {plain(name)}" for index, name in enumerate(column.names)]
     if len(numbered) <= _NAMED:
         return ", ".join(numbered)
     return f"{', '.join(numbered[:3])} .. {numbered[-1]}; all in the front matter of this file"

@@ -12,7 +12,7 @@ from typing import Any
 
 from samediff_stimuli import engine, manifest
 from samediff_stimuli.manifest import Manifest
-from samediff_stimuli.markdown import markdown_table
+from samediff_stimuli.markdown import markdown_table, plain
 from samediff_stimuli.recipe import InputError
 
 REPORT, PICTURE = "validation.json", "validation.png"
@@ -146,7 +146,7 @@ def checks(found: Report) -> str:
             f"`audit`: {audit['rows']:,} images, {audit['repeated']:,} of them occur again; of "
             f"{audit['statistics']} statistics "
             + (
-                f"{furthest['feature']} says most of {furthest['target']} (split "
+                f"{plain(furthest['feature'])} says most of {plain(furthest['target'])} (split "
                 f"{furthest['split']}, area {furthest['auc']:.3f}; chance is 0.5)."
                 if furthest
                 else "none is judged."
@@ -239,7 +239,7 @@ def classes(runs: Mapping[str, Report]) -> list[str]:
             for column, by in found["by"].items():
                 for cls, each in by.items() if len(by) <= _CLASSES else ():
                     cell = f"{number(each['value'])} of {each['n']:,}"
-                    rows.setdefault((f"`{name}`", column, cls), {})[split] = cell
+                    rows.setdefault((f"`{name}`", plain(column), plain(cls)), {})[split] = cell
     if not rows:
         return []
     measure = next(iter(runs.values()))["measure"]

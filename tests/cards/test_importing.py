@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 import shutil
 
 import datasets
@@ -455,6 +456,17 @@ def test_seed_is_always_zero():
         tasks.get("imported").splits(
             Recipe(task="imported", seed=1, options=ImportedOptions(**GOOD))
         )
+
+
+def test_names_of_classes_are_no_markup(tmp_path):
+    """Names that Markdown or HTML would read as markup stand in the card as words."""
+    names = ("<img src=x>", "[a](b)", "_c_ `d`")
+    made = import_folder(fill(tmp_path / "images", names), tmp_path / "set", workers=1)
+    body = card(made).split("---\n", 2)[2]
+    told = re.sub(r"(`+)[^`].*?[^`]\1(?!`)", "", body, flags=re.DOTALL)  # code shows what it holds
+    for name in names:
+        assert name not in told
+    assert "0 &lt;img src=x&gt;, 1 \\[a\\](b), 2 \\_c\\_ \\`d\\`" in body
 
 
 def test_card_claims_nothing(made, images, tmp_path):
