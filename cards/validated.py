@@ -26,6 +26,8 @@ NOT_VALIDATED = (
 )
 _CLASSES = 16  # of a column whose classes the card lists
 
+_BY_STEP, _BY_EPOCH = ("step", "loss"), ("epoch", "train", "validation")  # of a curve
+
 Report = Mapping[str, Any]
 
 
@@ -46,6 +48,11 @@ def stored(folder: Path) -> dict[str, Any] | None:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         known = report["validation"] == VERSION and isinstance(report["digest"], str)
         section(report)  # what the card could not tell is not whole
+        for recipe in report["recipes"].values():
+            for line in (line for run in recipe["runs"].values() for line in run["curve"]):
+                keys = _BY_STEP if "partition" in line else _BY_EPOCH
+                if not all(line[key] is None or isinstance(line[key], int | float) for key in keys):
+                    return None
         return report if known else None
     except Exception:  # data of other forms raise many kinds
         return None

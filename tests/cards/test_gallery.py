@@ -232,6 +232,18 @@ def test_training_curves_are_of_this_dataset(copied, tmp_path):
     assert gallery.training(copied, manifest) == []
     path.write_text(json.dumps(report(manifest.digest()) | {"recipes": {"quick": {}}}))
     assert gallery.training(copied, manifest) == []  # no report of ours
+    found = report(manifest.digest())
+    small = found["recipes"]["quick"]["runs"]["small"]
+    small["curve"][1] |= {"train": None, "validation": None}  # as validate writes what is no number
+    path.write_text(json.dumps(found))
+    assert gallery.training(copied, manifest) == [run]
+    for curve in (None, [{}], [{"epoch": 0, "train": "x", "validation": 0.5}]):
+        small["curve"] = curve
+        path.write_text(json.dumps(found))
+        assert gallery.training(copied, manifest) == []
+    del small["curve"]
+    path.write_text(json.dumps(found))
+    assert gallery.training(copied, manifest) == []
 
 
 def test_thumbnails_shrink_to_the_budget(made):
