@@ -28,6 +28,7 @@ from samediff_stimuli.cards.front_matter import dataset_info, size_category, spl
 from samediff_stimuli.cards.hub_terms import LICENSES, SIZE_CATEGORIES, TASK_CATEGORIES
 from samediff_stimuli.cards.parquet import features_of
 from samediff_stimuli.manifest import Manifest, ShardRecord, load
+from samediff_stimuli.remote import in_a_line
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -191,7 +192,7 @@ def _code(card: _Card) -> Iterator[str]:
             elif language == "sh":
                 yield from _command(card, [shlex.split(line) for line in code.splitlines()])
         except (SyntaxError, ValueError) as error:
-            yield f"a block of {language} does not parse: {error}"
+            yield f"a block of {language} does not parse: {in_a_line(error)}"
 
 
 def _command(card: _Card, lines: list[list[str]]) -> Iterator[str]:
@@ -211,7 +212,7 @@ def _shards(card: _Card) -> Iterator[str]:
             try:
                 yield from (f"{card.folder / file.path}: {p}" for p in look(card, shard))
             except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-                yield f"{card.folder / file.path}: cannot be read: {error}"
+                yield f"{card.folder / file.path}: cannot be read: {in_a_line(error)}"
 
 
 def _hdf5(card: _Card, shard: ShardRecord) -> Iterator[str]:
@@ -262,7 +263,7 @@ def _croissant(card: _Card) -> Iterator[str]:
         listed = {f["contentUrl"]: f["sha256"] for f in found["distribution"] if "sha256" in f}
         identifier = found["identifier"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        yield f"it cannot be read as Croissant: {type(error).__name__}: {error}"
+        yield f"it cannot be read as Croissant: {type(error).__name__}: {in_a_line(error)}"
         return
     if identifier != f"sha256:{card.manifest.digest()}":
         yield f"it is of content {identifier}, not sha256:{card.manifest.digest()}"
@@ -288,7 +289,7 @@ def _loads(card: _Card) -> Iterator[str]:
             found = {split: len(rows) for split, rows in loaded.items()}
             del loaded  # it maps files of the cache
     except Exception as error:  # of any kind: it reads what anybody may have written
-        yield f"{card.folder}: load_dataset does not load {name}: {error}"
+        yield f"{card.folder}: load_dataset does not load {name}: {in_a_line(error)}"
         return
     finally:
         if not shown:
