@@ -149,6 +149,8 @@ def audit_command(folder: Path, shortcuts: bool, rows: int, out: Path | None) ->
     from samediff_stimuli.cards.audit import audit
     from samediff_stimuli.manifest import load, write_atomically
 
+    if out is not None:
+        cli_report.check_file("--json", out)
     total = sum(shard.rows for shard in load(folder).shards)
     with cli_report.progress(total, f"looking at {folder}") as on_rows:
         found = audit(folder, on_rows)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from samediff_stimuli.recipe import InputError
+
 if TYPE_CHECKING:
     from samediff_stimuli.manifest import Manifest
 
@@ -41,6 +43,22 @@ def progress(total: int | None, what: str) -> Iterator[Callable[[int], None]]:
 def size(n_bytes: int) -> str:
     """A number of bytes for people."""
     return f"{n_bytes / 1e6:,.1f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:,.2f} GB"
+
+
+def check_file(flag: str, out: Path) -> None:
+    """Refuse a path that no file can be written to.
+
+    Args:
+        flag: that gave it, e.g. "--json".
+        out: the path.
+
+    Raises:
+        InputError: a folder, or a file in a folder that is not there.
+    """
+    if out.is_dir():
+        raise InputError(f"{flag} {out} is a folder; give a file name")
+    if not out.parent.is_dir():
+        raise InputError(f"{flag} {out} cannot be written: there is no folder {out.parent}")
 
 
 def say_held(place: Path | str, made: Manifest, seconds: float) -> None:
