@@ -17,6 +17,7 @@ from samediff_stimuli import rng, tasks
 from samediff_stimuli.aligned_options import AlignedOptions
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.loaders.labels import token_labels
+from samediff_stimuli.models import zoo
 from samediff_stimuli.models.attention import PatternScores, Roles, pattern_scores
 from samediff_stimuli.models.classifier import Classifier, attention_weights
 from samediff_stimuli.models.predictions import Floats, Ints
@@ -125,7 +126,7 @@ def attention_report(
     scores = {name: np.concatenate([part[name] for part in found]) for name in SCORES}
     if n_objects(dataset) == 2:
         del scores[BETWEEN]
-    labels = {name: numbers == n for n, name in enumerate(_label_names(dataset))}
+    labels = {name: numbers == n for n, name in enumerate(zoo.label_names(dataset.recipe))}
     labels = {name: which for name, which in labels.items() if which.any()}
     return AttentionReport(
         model=model,
@@ -195,7 +196,7 @@ def chosen(dataset: StimulusDataset, images: int, seed: int) -> tuple[Ints, Ints
             raise InputError(
                 f"images {images} of each label is out of range; legal: 1 .. {len(rows)}, for "
                 f"{dataset.split} of {dataset.path} has no more of "
-                f"{_label_names(dataset)[number]!r}"
+                f"{zoo.label_names(dataset.recipe)[number]!r}"
             )
         key = rng.stream_key("attention", seed, dataset.split, number)
         picked.append(rows[rng.order(rng.blocks(key, 0, len(rows))[:, 0])[:images]])
@@ -240,11 +241,6 @@ def each_attention(vit: Classifier, images: Tensor) -> Iterator[Tensor]:
     """
     for block, tokens in vit.walk(images):
         yield attention_weights(block, tokens)
-
-
-def _label_names(dataset: StimulusDataset) -> tuple[str, ...]:
-    """Names of a set's labels, in order."""
-    return tasks.get(dataset.recipe.task).label_column(dataset.recipe).names
 
 
 def _error(values: Floats) -> Floats:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from samediff_stimuli import cli_report
+from samediff_stimuli.markdown import markdown_table
 from samediff_stimuli.recipe import InputError
 
 if TYPE_CHECKING:
@@ -138,13 +139,11 @@ def _summary(report: AttentionReport) -> str:
     from samediff_stimuli.cli_evaluation import aligned
 
     largest = report.by_layer()
-    lines = [
-        f"| layer | {' | '.join(largest)} |",
-        f"| {' | '.join(['---'] * (len(largest) + 1))} |",
+    rows = [
+        [str(layer), *(f"{value:.3f}" for value in values)]
+        for layer, values in enumerate(zip(*largest.values(), strict=True), start=1)
     ]
-    for layer, values in enumerate(zip(*largest.values(), strict=True), start=1):
-        lines.append(f"| {layer} | {' | '.join(f'{value:.3f}' for value in values)} |")
-    return aligned("\n".join(lines))
+    return aligned(markdown_table(["layer", *largest], rows))
 
 
 @click.command("interchange")
