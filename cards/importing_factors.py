@@ -88,7 +88,7 @@ def import_factors(
         InputError: for images or labels that cannot be imported; nothing is changed.
         OSError: if the disk is full; finished shards stay, and the same call goes on from there.
     """
-    workers, out = importing.check_arguments(workers, size, license), Path(out)
+    workers, out = importing.check_arguments(workers, size, license), importing.local(out)
     listing = _listed(source, table, images_key, labels_key, names, label, size)
     options = _draft(listing, variant, hold_out, train_percent, materialize)
     _check_place(listing, out)

@@ -14,7 +14,15 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
-from samediff_stimuli import InputError, design, generate, make_recipe, render, tasks
+from samediff_stimuli import (
+    InputError,
+    design,
+    generate,
+    import_factors,
+    make_recipe,
+    render,
+    tasks,
+)
 from samediff_stimuli.cards.card import card, command
 from samediff_stimuli.cards.exports.folder import export
 from samediff_stimuli.cards.importing import COLUMNS, import_folder
@@ -527,6 +535,15 @@ def test_no_permission(images, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(InputError, match="cannot be written: no permission"):
         import_folder(images, tmp_path / "locked" / "set", workers=1)
+
+
+def test_a_url_is_no_folder(images, tmp_path, monkeypatch):
+    """Nothing is imported to a URL, and no folder is named after one."""
+    monkeypatch.chdir(tmp_path)
+    for call in (import_folder, import_factors):
+        with pytest.raises(InputError, match="--out s3://b/n is a URL; imports write folders"):
+            call(images, "s3://b/n")
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
 @pytest.mark.parametrize(
