@@ -19,7 +19,7 @@ from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.loaders.labels import token_labels
 from samediff_stimuli.models import zoo
 from samediff_stimuli.models.attention import PatternScores, Roles, pattern_scores
-from samediff_stimuli.models.classifier import Classifier, attention_weights
+from samediff_stimuli.models.classifier import Classifier, attention_weights, require_tokens
 from samediff_stimuli.models.predictions import Floats, Ints
 from samediff_stimuli.recipe import InputError
 
@@ -151,11 +151,7 @@ def check(vit: Classifier, dataset: StimulusDataset) -> None:
     Raises:
         InputError: naming what would do.
     """
-    if not vit.n_layers or vit.patch_size is None:
-        raise InputError(
-            "attention patterns need a ViT that shows its tokens, and this network does not; use "
-            "timm:vit_base_patch16_224, or a checkpoint of vit_b16, vit_b32 or vit_b14"
-        )
+    require_tokens(vit, "attention patterns")
     shape = tasks.get(dataset.recipe.task).image_shape(dataset.recipe)
     side = vit.image_size
     if shape != (side, side, 3):

@@ -27,7 +27,7 @@ _folder = click.Path(path_type=Path)
 @click.argument("folders", metavar="DIR...", type=_folder, nargs=-1, required=True)
 @click.option("--split", "splits", multiple=True, help="Only this split; give it again for more.")
 @click.option("--out", type=_folder, help="Folder for evaluation.json, evaluation.md, trials.csv.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@cli_report.device_option
 @click.option(
     "--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Images at once."
 )

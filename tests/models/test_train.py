@@ -21,6 +21,7 @@ from samediff_stimuli.models.relation import PatchRelationNet
 from samediff_stimuli.models.schedules import drops, factor_at
 from samediff_stimuli.models.train import TrainConfig, train
 from samediff_stimuli.models.train_config import make_fabric, pick_device
+from samediff_stimuli.models.vits import trained_vit
 from samediff_stimuli.models.zoo import ModelSpec, architecture, assemble
 
 TINY = ModelSpec(name="timm:vit_tiny_patch16_224")  # 12 blocks of 3 heads
@@ -392,6 +393,15 @@ def test_wrong_checkpoints(small, tmp_path):
     checkpoints.save(tmp_path / "mixed.pt", other, what, {}, manifest)
     with pytest.raises(InputError, match=r"is not one that train wrote \(RuntimeError"):
         checkpoints.load(tmp_path / "mixed.pt")
+
+
+def test_a_network_without_tokens_is_no_vit(small, tmp_path):
+    """A checkpoint of timm's whose network shows no tokens is refused as one to look into."""
+    manifest = load(small["rmts"])
+    what = architecture(ModelSpec(name="timm:test_convnext"), manifest)
+    checkpoints.save(tmp_path / "c.pt", assemble(what).state_dict(), what, {}, manifest)
+    with pytest.raises(InputError, match="need a ViT that shows its tokens, not ConvNeXt; use vit"):
+        trained_vit(tmp_path / "c.pt")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path):
