@@ -18,6 +18,7 @@ from scipy import stats
 
 from samediff_stimuli import tasks
 from samediff_stimuli.manifest import Manifest, load
+from samediff_stimuli.markdown import markdown_table
 from samediff_stimuli.palette import luma
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError
@@ -121,12 +122,11 @@ class Audit:
         ]
         several = len({target for _, target in heads}) > 1
         names = [f"{s} {t}" if several else s for s, t in heads]
-        lines.append(f"| statistic | {' | '.join(names)} |")
-        lines.append(f"| --- |{' --- |' * len(heads)}")
+        rows = []
         for feature in dict.fromkeys(c.feature for c in self.confounds):
             cells = [by_key.get((*head, feature)) for head in heads]
-            shown = [f"{c.auc:.3f} ({c.spread:.3f})" if c else "" for c in cells]
-            lines.append(f"| {feature} | {' | '.join(shown)} |")
+            rows.append([feature, *(f"{c.auc:.3f} ({c.spread:.3f})" if c else "" for c in cells)])
+        lines.append(markdown_table(["statistic", *names], rows))
         errors = sorted(c.error for c in self.confounds)
         if errors:
             lines += ["", f"Standard error at chance: {errors[0]:.4f} to {errors[-1]:.4f}."]

@@ -13,6 +13,7 @@ from samediff_stimuli.cards.front_matter import front_matter, size_category
 from samediff_stimuli.cards.loading import loading
 from samediff_stimuli.cards.origin import Origin
 from samediff_stimuli.manifest import Manifest, in_words
+from samediff_stimuli.markdown import code
 
 __all__ = ["Origin", "card", "command", "size_category", "title"]
 
@@ -75,7 +76,7 @@ def _in_numbers(manifest: Manifest) -> str:
     total = sum(split.rows for split in task.stored_splits(recipe))
     n_splits, label = len(task.splits(recipe)), task.label_column(recipe)
     kind = "grey" if channels == 1 else "RGB"
-    names = [f"`{name}`" for name in label.names]
+    names = [code(name) for name in label.names]
     few = f"{', '.join(names[:-1])} or {names[-1]}"
     rows = f"rows of {len(task.views)} {kind} images" if task.more_views else f"{kind} images"
     classes = few if len(names) <= tables.FEW else f"one of {len(names)} classes"

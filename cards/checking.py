@@ -19,19 +19,17 @@ from typing import Any
 
 import h5py
 import numpy as np
-import yaml
 
 from samediff_stimuli import tasks
 from samediff_stimuli.cards import croissant
 from samediff_stimuli.cards.commands import command
 from samediff_stimuli.cards.folder import CARD
-from samediff_stimuli.cards.front_matter import dataset_info, size_category
+from samediff_stimuli.cards.front_matter import dataset_info, size_category, split_card
 from samediff_stimuli.cards.hub_terms import LICENSES, SIZE_CATEGORIES, TASK_CATEGORIES
 from samediff_stimuli.cards.parquet import features_of
 from samediff_stimuli.manifest import Manifest, ShardRecord, load
 from samediff_stimuli.recipe import in_a_line
 
-_FRONT = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _ELSEWHERE = re.compile(r"[a-z]+:|#")
@@ -62,34 +60,15 @@ def problems(folder: Path | str, *, deep: bool = False) -> list[str]:
     manifest = load(folder)
     try:
         whole = (folder / CARD).read_text(encoding="utf-8")
-        card = _Card(
-            folder=folder, manifest=manifest, data=_front_matter(whole), text=_FRONT.sub("", whole)
-        )
+        data, text = split_card(whole)
     except (OSError, ValueError) as error:
         return [f"{folder / CARD}: {error}"]
+    card = _Card(folder=folder, manifest=manifest, data=data, text=text)
     rules = [_terms, _configs, _info, _links, _code]
     found = [f"{folder / CARD}: {problem}" for rule in rules for problem in rule(card)]
     found += _shards(card)
     found += [f"{folder / croissant.NAME}: {problem}" for problem in _croissant(card)]
     return [*found, *_loads(card)] if deep and not found else found
-
-
-def _front_matter(text: str) -> dict[str, Any]:
-    """The YAML at the head of a card.
-
-    Raises:
-        ValueError: if there is none, or it is none.
-    """
-    found = _FRONT.match(text)
-    if found is None:
-        raise ValueError("it does not begin with front matter between two lines of ---")
-    try:
-        data = yaml.safe_load(found[1])
-    except yaml.YAMLError as error:
-        raise ValueError(f"its front matter is no YAML: {in_a_line(error)}") from error
-    if not isinstance(data, dict):
-        raise ValueError("its front matter is no mapping")
-    return data
 
 
 def _values(data: dict[str, Any], name: str) -> list[Any]:
@@ -213,7 +192,7 @@ def _code(card: _Card) -> Iterator[str]:
             elif language == "sh":
                 yield from _command(card, [shlex.split(line) for line in code.splitlines()])
         except (SyntaxError, ValueError) as error:
-            yield f"a block of {language} does not parse: {error}"
+            yield f"a block of {language} does not parse: {in_a_line(error)}"
 
 
 def _command(card: _Card, lines: list[list[str]]) -> Iterator[str]:
@@ -233,7 +212,7 @@ def _shards(card: _Card) -> Iterator[str]:
             try:
                 yield from (f"{card.folder / file.path}: {p}" for p in look(card, shard))
             except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-                yield f"{card.folder / file.path}: cannot be read: {error}"
+                yield f"{card.folder / file.path}: cannot be read: {in_a_line(error)}"
 
 
 def _hdf5(card: _Card, shard: ShardRecord) -> Iterator[str]:
@@ -284,7 +263,7 @@ def _croissant(card: _Card) -> Iterator[str]:
         listed = {f["contentUrl"]: f["sha256"] for f in found["distribution"] if "sha256" in f}
         identifier = found["identifier"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        yield f"it cannot be read as Croissant: {type(error).__name__}: {error}"
+        yield f"it cannot be read as Croissant: {type(error).__name__}: {in_a_line(error)}"
         return
     if identifier != f"sha256:{card.manifest.digest()}":
         yield f"it is of content {identifier}, not sha256:{card.manifest.digest()}"
@@ -310,7 +289,7 @@ def _loads(card: _Card) -> Iterator[str]:
             found = {split: len(rows) for split, rows in loaded.items()}
             del loaded  # it maps files of the cache
     except Exception as error:  # of any kind: it reads what anybody may have written
-        yield f"{card.folder}: load_dataset does not load {name}: {error}"
+        yield f"{card.folder}: load_dataset does not load {name}: {in_a_line(error)}"
         return
     finally:
         if not shown:

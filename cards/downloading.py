@@ -12,6 +12,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from samediff_stimuli import locks
 from samediff_stimuli.factors.archives import OnBytes, Published, md5_of
 from samediff_stimuli.recipe import InputError, in_a_line
 
@@ -51,7 +52,8 @@ def download(
         The file; its size, if known, and its MD5 are right.
 
     Raises:
-        InputError: if no mirror gave it, or another file is in its place.
+        InputError: if no mirror gave it, another file is in its place, or another process is
+            downloading it.
         OSError: if the disk is full; the part file stays.
     """
     target = _target(published, out)
@@ -61,17 +63,32 @@ def download(
                 f"--out {target} is there and {reason}; remove it, or give another place"
             )
         return target
+    with locks.held(target.with_name(f".{target.name}.lock"), str(target)):
+        if not target.exists():  # another process may have brought it since
+            urls = published.urls if urls is None else urls
+            _from_mirrors(urls, target, published, on_bytes, timeout)
+    return target
+
+
+def _from_mirrors(
+    urls: Sequence[str], target: Path, published: Published, on_bytes: OnBytes, timeout: float
+) -> None:
+    """Bring the file from the first mirror that gives it.
+
+    Raises:
+        InputError: if no mirror does.
+    """
     part = target.with_name(f"{target.name}.part")
     on_bytes(_size(part))
     reasons = []
-    for url in published.urls if urls is None else urls:
+    for url in urls:
         try:
             _from_mirror(url, part, published, on_bytes, timeout)
         except _MirrorError as error:
             reasons.append(f"{_host(url)}: {in_a_line(error)}")
         else:
             os.replace(part, target)
-            return target
+            return
     kept = f" ({_size(part)} bytes are kept in {part})" if part.exists() else ""
     raise InputError(
         f"{published.file} could not be downloaded{kept}: {'; '.join(reasons) or 'no mirror given'}"

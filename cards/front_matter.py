@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+import yaml
 
 from samediff_stimuli import tasks
 from samediff_stimuli.cards.hub_terms import SIZE_CATEGORIES
@@ -10,6 +13,26 @@ from samediff_stimuli.cards.origin import Origin
 from samediff_stimuli.cards.parquet import features_of
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.tasks import Split
+
+_FRONT = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
+
+
+def split_card(card: str) -> tuple[dict[str, Any], str]:
+    """The YAML at the head of a card as plain data, and the text below it.
+
+    Raises:
+        ValueError: if there is no YAML, or it is none.
+    """
+    found = _FRONT.match(card)
+    if found is None:
+        raise ValueError("it does not begin with front matter between two lines of ---")
+    try:
+        data = yaml.safe_load(found[1])
+    except yaml.YAMLError as error:
+        raise ValueError(f"its front matter is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ValueError("its front matter is no mapping")
+    return data, card[found.end() :]
 
 
 def front_matter(manifest: Manifest, origin: Origin, pretty_name: str) -> str:

@@ -10,6 +10,7 @@ const state = { query: { split: null, classes: {}, group: null }, page: 0, total
 let cards = []; // {row, button, canvas} of the page
 let current = 0; // the card that the Tab key comes to
 let pinned = null; // the row whose scene stays
+let paintings = 0; // times that all was painted
 
 const perPage = () => Number($("count").value);
 const pageCount = () => Math.max(1, Math.ceil(state.total / perPage()));
@@ -99,7 +100,9 @@ async function show(focus = null) {
   try {
     found = await source.find(state.query, start, perPage());
   } catch (error) {
-    if (turn === state.turn) $("status").textContent = `Not shown: ${error.message}`;
+    if (turn !== state.turn) return;
+    $("status").textContent = `Not shown: ${error.message}`;
+    $("cards").removeAttribute("aria-busy");
     return;
   }
   if (turn !== state.turn) return;
@@ -111,7 +114,12 @@ async function show(focus = null) {
   tell();
   if (cards.length) rove(focus === "last" ? cards.length - 1 : 0, focus !== null);
   await paint();
-  if (turn === state.turn) document.documentElement.dataset.painted = String(turn);
+  if (turn === state.turn) painted();
+}
+
+/** Mark the page as painted anew. */
+function painted() {
+  document.documentElement.dataset.painted = String(++paintings);
 }
 
 function tell() {
@@ -160,11 +168,13 @@ async function layers(row) {
   return { picture, runs, boxes, patch: $("grid").checked ? Number($("patch").value) : 0 };
 }
 
-async function paintOne(canvas, row, side) {
+/** Draw a row, unless it is no longer wanted when its layers are there. */
+async function paintOne(canvas, row, side, wanted = () => true) {
   try {
-    draw(canvas, about.image, side, await layers(row));
+    const found = await layers(row);
+    if (wanted()) draw(canvas, about.image, side, found);
   } catch (error) {
-    $("status").textContent = `Not drawn: ${error.message}`;
+    if (wanted()) $("status").textContent = `Not drawn: ${error.message}`;
   }
 }
 
@@ -177,7 +187,7 @@ async function paint() {
 
 async function repaint() {
   await paint();
-  document.documentElement.dataset.painted = String(++state.turn);
+  painted();
 }
 
 async function turnTo(page, focus = null) {
@@ -191,6 +201,7 @@ async function turnTo(page, focus = null) {
 // ---- The scene of one stimulus
 
 let shown = null; // the row whose scene is in sight
+let asked = 0; // times that its picture was asked for
 
 function pin(row) {
   pinned = row;
@@ -213,7 +224,8 @@ function press() {
 }
 
 function paintLarge() {
-  return paintOne($("large"), shown, $("large").clientWidth || 320);
+  const turn = ++asked; // what comes after a later one is not drawn
+  return paintOne($("large"), shown, $("large").clientWidth || 320, () => turn === asked);
 }
 
 function scene(row) {

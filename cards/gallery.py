@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samediff_stimuli import tasks
-from samediff_stimuli.cards import validated
+from samediff_stimuli.cards import rights, validated
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.reading import SplitReader
 from samediff_stimuli.recipe import InputError
@@ -35,7 +35,7 @@ def about(folder: Path, made: Manifest) -> dict[str, Any]:
         made: its manifest.
 
     Raises:
-        DamagedError: if the folder's validation report is of this dataset, but no report of ours.
+        DamagedError: if a shard cannot be read.
     """
     recipe = made.recipe
     task = tasks.get(recipe.task)
@@ -48,7 +48,7 @@ def about(folder: Path, made: Manifest) -> dict[str, Any]:
         "summary": task.summary,
         "digest": made.digest(),
         "seed": recipe.seed,
-        "license": task.license(recipe),
+        "license": rights.stated_license(folder, made),
         "image": {"height": height, "width": width},
         "group": task.group,
         "splits": [
@@ -159,7 +159,7 @@ def _run(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
     by_loss = any("partition" in line for line in run["curve"])  # of grids of factors
     series: dict[str, list[tuple[float, float]]] = {}
     for part, x, y in _points(run["curve"], by_loss):
-        if math.isfinite(y):  # a run may have come to grief
+        if y is not None and math.isfinite(y):  # a run may have come to grief
             series.setdefault(part, []).append((x, y))
     return {
         "name": name,
@@ -176,8 +176,8 @@ def _run(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _points(
     curve: Sequence[Mapping[str, Any]], by_loss: bool
-) -> Iterator[tuple[str, float, float]]:
-    """(curve, x, y) of each point of a run's curves."""
+) -> Iterator[tuple[str, float, float | None]]:
+    """(curve, x, y) of each point of a run's curves; y may be no number."""
     for line in curve:
         if by_loss:
             yield line["partition"], line["step"], line["loss"]

@@ -27,6 +27,7 @@ from samediff_stimuli.cards.origin import Origin
 from samediff_stimuli.image_files import MAX_SIDE, FileInfo, Source, digest_of, read
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError, Recipe
+from samediff_stimuli.remote import is_url
 from samediff_stimuli.tasks.imported import MAX_CLASSES, ImportedOptions, order
 
 COLUMNS = ("split", "index", "label", "file", "bytes", "sha256", "mode", "width", "height")
@@ -88,7 +89,7 @@ def import_folder(
         OSError: if the disk is full; finished shards stay, and the same call goes on from there.
     """
     workers = check_arguments(workers, size, license)
-    out = Path(out)
+    out = local(out)
     listing = source if isinstance(source, Listing) else scan(source, split)
     if out.resolve().is_relative_to(listing.folder):
         raise InputError(f"--out {out} lies in the folder that is imported; give another")
@@ -105,6 +106,17 @@ def import_folder(
         on_rows=on_rows,
         origin=origin_of(listing, rows, size, license),
     )
+
+
+def local(out: Path | str) -> Path:
+    """The folder of this machine that a dataset is imported to.
+
+    Raises:
+        InputError: if it is a URL.
+    """
+    if is_url(out):
+        raise InputError(f"--out {out} is a URL; imports write folders: give a path")
+    return Path(out)
 
 
 def check_arguments(workers: int | None, size: int | None, license: str) -> int:

@@ -7,6 +7,8 @@ rows, mirror and card as for any other grid.
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -26,6 +28,7 @@ from samediff_stimuli.factors import Factor, arrays
 from samediff_stimuli.factors.arrays import ArrayImages
 from samediff_stimuli.image_files import Source, digest_of
 from samediff_stimuli.manifest import Manifest
+from samediff_stimuli.markdown import code, plain
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.shards import file_sha256
 from samediff_stimuli.tasks.factors import ImportedFactorOptions, pack
@@ -85,7 +88,7 @@ def import_factors(
         InputError: for images or labels that cannot be imported; nothing is changed.
         OSError: if the disk is full; finished shards stay, and the same call goes on from there.
     """
-    workers, out = importing.check_arguments(workers, size, license), Path(out)
+    workers, out = importing.check_arguments(workers, size, license), importing.local(out)
     listing = _listed(source, table, images_key, labels_key, names, label, size)
     options = _draft(listing, variant, hold_out, train_percent, materialize)
     _check_place(listing, out)
@@ -182,7 +185,10 @@ def _read(
     unpacked = None if in_order or arrays.is_sought(path, key) else _beside(out)
     try:
         digests, brightest = _look(images, len(order), unpacked, on_rows)
-        images = replace(images, order=None if in_order else order, unpacked=unpacked)
+        images = replace(images, order=None if in_order else order)
+        if unpacked is not None:
+            state = arrays.state_of(unpacked)
+            images = replace(images, unpacked=unpacked, unpacked_state=state)
         content = hashlib.sha256(digests[order].tobytes()).hexdigest()
         recipe = tasks.make_recipe("factors", 0, replace(draft, content=content, source=images))
         yield recipe, _origin_of_archive(listing, in_order, brightest)
@@ -193,9 +199,11 @@ def _read(
 
 
 def _beside(out: Path) -> Path:
-    """A hidden file in the folder that `out` is in, or would be in."""
+    """A new, hidden file in the folder that `out` is in, or would be in."""
     there = next(path for path in out.absolute().parents if path.exists())
-    return there / f".{out.absolute().name}.images.tmp"
+    handle, made = tempfile.mkstemp(".tmp", f".{out.absolute().name}.images.", there)
+    os.close(handle)
+    return Path(made)
 
 
 def _look(
@@ -275,8 +283,9 @@ def _notes(listing: FactorListing) -> Iterator[str]:
     flags = [f"--names {','.join(listing.columns)}"]
     if listing.keys:
         flags = ["--images-key {} --labels-key {}".format(*listing.keys), *flags]
+    kind = "Table" if listing.table else "Archive"
     yield (
-        f"{'Table' if listing.table else 'Archive'} `{path.name}`: {path.stat().st_size:,} bytes, "
+        f"{kind} {code(path.name)}: {path.stat().st_size:,} bytes, "
         f"SHA-256 `{file_sha256(path)}`; read with `{' '.join(flags)}`."
     )
     whole = len(listing) == len(space)
@@ -285,10 +294,10 @@ def _notes(listing: FactorListing) -> Iterator[str]:
     levels = "; ".join(f"`{factor.name}`: {_values(factor)}" for factor in space.factors)
     yield f"Factors, and what their levels stand for: {levels}."
     for name, value in listing.constant:
-        yield f"`{name}` is {value} for every image, and so no factor."
+        yield f"`{name}` is {plain(str(value))} for every image, and so no factor."
 
 
 def _values(factor: Factor) -> str:
     few = len(factor) <= _SHOWN
-    values = [str(value) for value in (factor.values if few else factor.values[:3])]
-    return ", ".join(values) + ("" if few else f" .. {factor.values[-1]}")
+    values = [plain(str(value)) for value in (factor.values if few else factor.values[:3])]
+    return ", ".join(values) + ("" if few else f" .. {plain(str(factor.values[-1]))}")

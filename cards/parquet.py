@@ -24,8 +24,19 @@ def png_bytes(image: NDArray[np.uint8]) -> bytes:
     height, width, channels = image.shape
     lines = np.zeros((height, 1 + width * channels), dtype=np.uint8)  # byte 0: filter type None
     lines[:, 1:] = image.reshape(height, -1)
-    kind = {1: 0, 3: 2}[channels]  # PNG's colour types
-    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    return png_file(lines, width, 8, {1: 0, 3: 2}[channels])
+
+
+def png_file(lines: NDArray[np.uint8], width: int, bits: int, kind: int) -> bytes:
+    """A PNG file with one IDAT.
+
+    Args:
+        lines: (height, bytes) uint8: of each line its filter type, then its pixels.
+        width: pixels of a line.
+        bits: of a channel.
+        kind: PNG's colour type: 0 grey, 2 RGB.
+    """
+    header = struct.pack(">IIBBBBB", width, len(lines), bits, kind, 0, 0, 0)
     chunks = (b"IHDR", header), (b"IDAT", codec.deflate(lines)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in chunks)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from samediff_stimuli import hub, manifest, verification
 from samediff_stimuli.cards import mini, repository
 from samediff_stimuli.cards.folder import CARD
+from samediff_stimuli.cards.front_matter import split_card
 from samediff_stimuli.cards.repository import File, Member
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError
@@ -234,7 +235,7 @@ def _members(
             kept = api.hf_hub_download(
                 repo_id, path, repo_type=_KIND, revision=head, local_dir=scratch
             )
-            return Path(kept).read_text(encoding="utf-8")
+            return Path(kept).read_text(encoding="utf-8", errors="replace")
 
         members = {}
         for name in sorted(names):
@@ -246,10 +247,18 @@ def _members(
                 raise InputError(f"{repo_id} was left as it is: {error}") from error
             few = repository.mini_sizes(name, sizes)
             members[name] = Member(manifest=found, card=card, mini=few)
-        front = repository.front_matter(text(CARD))[0] if CARD in entries else {}
-    listed = [config["config_name"] for config in front.get("configs", [])]
+        listed = _listed(text(CARD)) if CARD in entries else []
     order = [name for name in listed if name in members]
     return tuple(members[name] for name in dict.fromkeys([*order, *members]))
+
+
+def _listed(card: str) -> list[str]:
+    """Names of the configs of a repository's card; none of one that somebody has broken."""
+    try:
+        front, _ = split_card(card)
+        return [str(config["config_name"]) for config in front.get("configs", ())]
+    except (ValueError, TypeError, KeyError):
+        return []
 
 
 def _plan(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from samediff_stimuli import hub, manifest, tasks
-from samediff_stimuli.cards import mini
+from samediff_stimuli.cards import mini, tables
 from samediff_stimuli.cards.card import command, size_category
 from samediff_stimuli.cards.citations import CITATIONS
 from samediff_stimuli.cards.folder import CARD, PREVIEW
@@ -276,8 +276,8 @@ def _table(members: Sequence[Member], fronts: Sequence[Mapping[str, Any]]) -> st
     for member, front in zip(members, fronts, strict=True):
         found = member.manifest
         task = tasks.get(found.recipe.task)
-        images = sum(shard.rows for shard in found.shards)
-        few = sum(mini.sizes(found).values())
+        images = sum(shard.rows for shard in found.shards) * len(task.views)
+        few = sum(mini.sizes(found).values()) * len(task.views)
         rows.append(
             [
                 f"[`{member.name}`]({hub.own_place(member.name, CARD)})",
@@ -307,11 +307,7 @@ def _body(
         yield task.summary
         if any(extra.path == PREVIEW for extra in found.extras):
             yield f"![Some stimuli of every split]({hub.own_place(member.name, PREVIEW)})"
-        splits = task.splits(found.recipe)
-        yield markdown_table(
-            ["split", "images", "what is in it"],
-            [[f"`{split.name}`", f"{split.rows:,}", split.about] for split in splits],
-        )
+        yield tables.splits(found, brief=True)
         yield f"```sh\n{command(found.recipe)}\n```"
         yield f"[Its card]({own}): columns, balance, limits, digests, licence and citation."
     cited = dict.fromkeys(tasks.get(member.manifest.recipe.task).source for member in members)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from samediff_stimuli import tasks
 from samediff_stimuli.cards.citations import CITATIONS, package_citation
+from samediff_stimuli.cards.front_matter import split_card
 from samediff_stimuli.cards.origin import Origin
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.markdown import markdown_table
@@ -15,6 +18,23 @@ def license_of(manifest: Manifest, origin: Origin) -> str:
     """The licence of the images, as the Hub spells it; "unknown" if nobody said."""
     task = tasks.get(manifest.recipe.task)
     return task.license(manifest.recipe) if task.source else origin.license
+
+
+def stated_license(folder: Path, manifest: Manifest) -> str:
+    """The licence of a finished folder's images: of imported ones, only its card knows.
+
+    Args:
+        folder: the dataset folder.
+        manifest: its manifest.
+    """
+    task = tasks.get(manifest.recipe.task)
+    if task.source:
+        return task.license(manifest.recipe)
+    try:
+        front, _ = split_card((folder / "README.md").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # no card, or one that somebody has broken
+        front = {}
+    return str(front.get("license", "unknown"))
 
 
 def licences(manifest: Manifest, origin: Origin) -> str:

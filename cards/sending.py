@@ -18,8 +18,8 @@ from typing import Any
 
 from samediff_stimuli.engine import PARTIAL
 from samediff_stimuli.manifest import FileRecord
-from samediff_stimuli.recipe import InputError
-from samediff_stimuli.remote import Listed, Store, UnreachableError, in_a_line, md5_of, store
+from samediff_stimuli.recipe import InputError, in_a_line
+from samediff_stimuli.remote import Listed, Store, UnreachableError, md5_of, store
 from samediff_stimuli.shards import DamagedError
 
 CLAIM = f"{PARTIAL}/sending.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from samediff_stimuli import tasks
 from samediff_stimuli.manifest import Manifest
-from samediff_stimuli.markdown import markdown_table
+from samediff_stimuli.markdown import markdown_table, plain
 from samediff_stimuli.table import Column
 from samediff_stimuli.tasks import Split
 
@@ -14,19 +14,21 @@ SHOWN = 12  # files that it lists in sight
 _NAMED = 40  # classes that the table of columns lists; others are in the front matter
 
 
-def splits(manifest: Manifest) -> str:
-    """What is in each split, and which of them training shows nothing of."""
+def splits(manifest: Manifest, *, brief: bool = False) -> str:
+    """What is in each split, and, unless `brief`, which of them training shows nothing of."""
     found = tasks.get(manifest.recipe.task).splits(manifest.recipe)
     held = any(split.held_out for split in found)
     what = "rows" if tasks.get(manifest.recipe.task).more_views else "images"
     heads = ["split", what, "what is in it", *(["held out"] * held), "digest of its content"]
-    return markdown_table(heads, [_split(manifest, split, held) for split in found])
+    shown = 3 if brief else len(heads)
+    rows = [_split(manifest, split, held)[:shown] for split in found]
+    return markdown_table(heads[:shown], rows)
 
 
 def _split(manifest: Manifest, split: Split, held: bool) -> list[str]:
     out = ["yes" if split.held_out else "no"] * held
     digest = manifest.split_digest(split.name)[:16]
-    return [f"`{split.name}`", f"{split.rows:,}", split.about, *out, f"`{digest}`"]
+    return [f"`{split.name}`", f"{split.rows:,}", plain(split.about), *out, f"`{digest}`"]
 
 
 def balance(manifest: Manifest) -> str:
@@ -38,7 +40,9 @@ def balance(manifest: Manifest) -> str:
     for column in task.columns(manifest.recipe):
         if column.names:
             few = len(column.names) <= FEW
-            label = f"`{column.name}`" + (f" ({' / '.join(column.names)})" if few else "")
+            label = f"`{column.name}`" + (
+                f" ({' / '.join(map(plain, column.names))})" if few else ""
+            )
             rows.append([label, *(_counts(found[column.name], few) for found in counts)])
     return markdown_table(["column", *(f"`{name}`" for name in names)], rows)
 
@@ -70,7 +74,7 @@ def columns(manifest: Manifest) -> str:
 
 
 def _classes(column: Column) -> str:
-    numbered = [f"{index} {name}" for index, name in enumerate(column.names)]
+    numbered = [f"{index} {plain(name)}" for index, name in enumerate(column.names)]
     if len(numbered) <= _NAMED:
         return ", ".join(numbered)
     return f"{', '.join(numbered[:3])} .. {numbered[-1]}; all in the front matter of this file"

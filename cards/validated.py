@@ -12,7 +12,8 @@ from typing import Any
 
 from samediff_stimuli import engine, manifest
 from samediff_stimuli.manifest import Manifest
-from samediff_stimuli.markdown import markdown_table
+from samediff_stimuli.markdown import markdown_table, plain
+from samediff_stimuli.recipe import InputError
 
 REPORT, PICTURE = "validation.json", "validation.png"
 VERSION = 1  # of the report
@@ -24,6 +25,8 @@ NOT_VALIDATED = (
     "`samediff-stimuli validate DIR` runs them, and tells here what they found."
 )
 _CLASSES = 16  # of a column whose classes the card lists
+
+_BY_STEP, _BY_EPOCH = ("step", "loss"), ("epoch", "train", "validation")  # of a curve
 
 Report = Mapping[str, Any]
 
@@ -45,6 +48,11 @@ def stored(folder: Path) -> dict[str, Any] | None:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         known = report["validation"] == VERSION and isinstance(report["digest"], str)
         section(report)  # what the card could not tell is not whole
+        for recipe in report["recipes"].values():
+            for line in (line for run in recipe["runs"].values() for line in run["curve"]):
+                keys = _BY_STEP if "partition" in line else _BY_EPOCH
+                if not all(line[key] is None or isinstance(line[key], int | float) for key in keys):
+                    return None
         return report if known else None
     except Exception:  # data of other forms raise many kinds
         return None
@@ -64,8 +72,16 @@ def attach(folder: Path, report: Report, picture: Path | None) -> Manifest:
 
     Returns:
         The manifest with what was added.
+
+    Raises:
+        InputError: if the folder holds another dataset by now; nothing is written.
     """
     found = manifest.load(folder)
+    if report["digest"] != found.digest():
+        raise InputError(
+            f"{folder} has content {found.digest()[:16]}, not {report['digest'][:16]}, which was "
+            "validated; validate it again"
+        )
     card = folder / _CARD
     texts = {REPORT: json.dumps(report, indent=1) + "\n"}
     if card.is_file():
@@ -137,7 +153,7 @@ def checks(found: Report) -> str:
             f"`audit`: {audit['rows']:,} images, {audit['repeated']:,} of them occur again; of "
             f"{audit['statistics']} statistics "
             + (
-                f"{furthest['feature']} says most of {furthest['target']} (split "
+                f"{plain(furthest['feature'])} says most of {plain(furthest['target'])} (split "
                 f"{furthest['split']}, area {furthest['auc']:.3f}; chance is 0.5)."
                 if furthest
                 else "none is judged."
@@ -230,7 +246,7 @@ def classes(runs: Mapping[str, Report]) -> list[str]:
             for column, by in found["by"].items():
                 for cls, each in by.items() if len(by) <= _CLASSES else ():
                     cell = f"{number(each['value'])} of {each['n']:,}"
-                    rows.setdefault((f"`{name}`", column, cls), {})[split] = cell
+                    rows.setdefault((f"`{name}`", plain(column), plain(cls)), {})[split] = cell
     if not rows:
         return []
     measure = next(iter(runs.values()))["measure"]

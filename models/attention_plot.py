@@ -7,31 +7,17 @@ from typing import TYPE_CHECKING
 
 from samediff_stimuli.models import figures
 from samediff_stimuli.models.attention_report import AttentionReport
-from samediff_stimuli.recipe import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Colours of Okabe and Ito, each with a marker of its own.
+# Each has a marker of its own.
 _LINES = {
-    "within_object": ("WO, within object", "#0072b2", "o"),
-    "within_pair": ("WP, within pair", "#d55e00", "s"),
-    "between_pair": ("BP, between pairs", "#cc79a7", "D"),
-    "background": ("BG, background", "#5f6670", "^"),
+    "within_object": ("WO, within object", figures.BLUE, "o"),
+    "within_pair": ("WP, within pair", figures.VERMILION, "s"),
+    "between_pair": ("BP, between pairs", figures.PINK, "D"),
+    "background": ("BG, background", figures.GREY, "^"),
 }
-_ABSENT = "matplotlib is not installed; pip install 'samediff-stimuli[train]'"
-
-
-def check() -> None:
-    """Refuse to start where pictures cannot be drawn.
-
-    Raises:
-        InputError: if matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401  (looked for, not used)
-    except ImportError:
-        raise InputError(_ABSENT) from None
 
 
 def heat_map(report: AttentionReport, path: Path) -> None:
@@ -46,7 +32,7 @@ def heat_map(report: AttentionReport, path: Path) -> None:
     """
     values = report.means["local_global"].T  # heads by layers
     heads, layers = values.shape
-    figure = _figure(2.6 + 0.42 * max(layers, 9), 1.7 + 0.32 * heads)
+    figure = figures.figure(2.6 + 0.42 * max(layers, 9), 1.7 + 0.32 * heads)
     axes = figure.subplots()
     shown = axes.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
     axes.set(xlabel="layer", ylabel="head")
@@ -76,7 +62,7 @@ def lines(report: AttentionReport, path: Path) -> None:
     """
     largest = report.by_layer()
     layers = len(largest["background"])
-    figure = _figure(7.6, 4.0)
+    figure = figures.figure(7.6, 4.0)
     axes = figure.subplots()
     at = range(1, layers + 1)
     for name, (label, colour, marker) in _LINES.items():
@@ -94,20 +80,10 @@ def lines(report: AttentionReport, path: Path) -> None:
     low = min(0.0, *(float(values.min()) for values in drawn))
     axes.set(xlabel="layer", ylabel="share of attention, largest of heads", ylim=(low - 0.02, 1.02))
     axes.set_xticks(at)
-    axes.grid(axis="y", color="#e4e6e9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    figures.plain(axes, lines=True)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _title(figure, "Where objects' tokens look", report)
     figures.save(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    """An empty figure of that many inches."""
-    check()
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=130, layout="constrained")
 
 
 def _title(figure: Figure, what: str, report: AttentionReport) -> None:

@@ -17,8 +17,9 @@ from samediff_stimuli import rng, tasks
 from samediff_stimuli.aligned_options import AlignedOptions
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.loaders.labels import token_labels
+from samediff_stimuli.models import zoo
 from samediff_stimuli.models.attention import PatternScores, Roles, pattern_scores
-from samediff_stimuli.models.classifier import Classifier, attention_weights
+from samediff_stimuli.models.classifier import Classifier, attention_weights, require_tokens
 from samediff_stimuli.models.predictions import Floats, Ints
 from samediff_stimuli.recipe import InputError
 
@@ -125,7 +126,7 @@ def attention_report(
     scores = {name: np.concatenate([part[name] for part in found]) for name in SCORES}
     if n_objects(dataset) == 2:
         del scores[BETWEEN]
-    labels = {name: numbers == n for n, name in enumerate(_label_names(dataset))}
+    labels = {name: numbers == n for n, name in enumerate(zoo.label_names(dataset.recipe))}
     labels = {name: which for name, which in labels.items() if which.any()}
     return AttentionReport(
         model=model,
@@ -150,11 +151,7 @@ def check(vit: Classifier, dataset: StimulusDataset) -> None:
     Raises:
         InputError: naming what would do.
     """
-    if not vit.n_layers or vit.patch_size is None:
-        raise InputError(
-            "attention patterns need a ViT that shows its tokens, and this network does not; use "
-            "timm:vit_base_patch16_224, or a checkpoint of vit_b16, vit_b32 or vit_b14"
-        )
+    require_tokens(vit, "attention patterns")
     shape = tasks.get(dataset.recipe.task).image_shape(dataset.recipe)
     side = vit.image_size
     if shape != (side, side, 3):
@@ -195,7 +192,7 @@ def chosen(dataset: StimulusDataset, images: int, seed: int) -> tuple[Ints, Ints
             raise InputError(
                 f"images {images} of each label is out of range; legal: 1 .. {len(rows)}, for "
                 f"{dataset.split} of {dataset.path} has no more of "
-                f"{_label_names(dataset)[number]!r}"
+                f"{zoo.label_names(dataset.recipe)[number]!r}"
             )
         key = rng.stream_key("attention", seed, dataset.split, number)
         picked.append(rows[rng.order(rng.blocks(key, 0, len(rows))[:, 0])[:images]])
@@ -240,11 +237,6 @@ def each_attention(vit: Classifier, images: Tensor) -> Iterator[Tensor]:
     """
     for block, tokens in vit.walk(images):
         yield attention_weights(block, tokens)
-
-
-def _label_names(dataset: StimulusDataset) -> tuple[str, ...]:
-    """Names of a set's labels, in order."""
-    return tasks.get(dataset.recipe.task).label_column(dataset.recipe).names
 
 
 def _error(values: Floats) -> Floats:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_Z = 1.959964  # 95 % of a normal distribution
+from samediff_stimuli.markdown import markdown_table
+from samediff_stimuli.models import metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,8 @@ class Cell:
     @property
     def half_width(self) -> float:
         """Half the width of the median's 95 % interval (Wilson's, binomial) over images."""
-        n, p = self.images, self.median
-        spread = math.sqrt(p * (1 - p) / n + (_Z / (2 * n)) ** 2)
-        return _Z * spread / (1 + _Z**2 / n)
+        low, high = metrics.wilson_ends(self.median, self.images)
+        return (high - low) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +85,8 @@ def _table(cells: Sequence[Cell]) -> str:
     for cell in cells:
         text = f"{100 * cell.median:.1f} ± {100 * cell.half_width:.1f}"
         rows.setdefault(cell.trained, {})[column(cell)] = text
-    columns = list(next(iter(rows.values())))
-    lines = [["trained on", *columns], ["---"] * (len(columns) + 1)]
-    lines += [[name, *values.values()] for name, values in rows.items()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    return markdown_table(
+        ["trained on", *columns],
+        [[name, *(row.get(column, "") for column in columns)] for name, row in rows.items()],
+    )

@@ -193,11 +193,7 @@ class Classifier(nn.Module):
 
     def _check_layers(self, hidden: frozenset[int], attention: frozenset[int]) -> None:
         """Refuse layers that there are not."""
-        if not self.n_layers:
-            raise InputError(
-                f"{type(self.body).__name__} shows no tokens; hidden states and attention need a "
-                f"plain ViT, e.g. vit_b16"
-            )
+        require_tokens(self, "hidden states and attention")
         for name, layers, first in (("hidden", hidden, 0), ("attention", attention, 1)):
             for layer in sorted(layers):
                 if not first <= layer <= self.n_layers:
@@ -241,3 +237,22 @@ def _shows_tokens(body: Any) -> bool:
 
 
 _VIT = "timm.models.vision_transformer"
+
+
+def require_tokens(model: nn.Module, what: str) -> Classifier:
+    """The model, if it is a ViT that shows its tokens.
+
+    Args:
+        model: any network.
+        what: needs tokens, in the plural, for the message.
+
+    Raises:
+        InputError: if it shows none.
+    """
+    if isinstance(model, Classifier) and model.n_layers and model.patch_size is not None:
+        return model
+    network = model.body if isinstance(model, Classifier) else model
+    raise InputError(
+        f"{what} need a ViT that shows its tokens, not {type(network).__name__}; use vit_mini, "
+        "vit_b16, vit_b32 or vit_b14 (train --model NAME), or a plain ViT of timm's"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,9 @@ def plot(lines: Sequence[Line], path: Path, title: str = "") -> bool:
     Returns:
         Whether it was written: not without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
+    if not figures.there():
         return False
-    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+    figure = figures.figure(9, 3.6, dpi=120)
     left, right = figure.subplots(1, 2)
     epochs = [line["epoch"] + 1 for line in lines]
     for name, colour in (("train", "#8a8f98"), ("validation", "#0b6e99")):
@@ -47,15 +45,15 @@ def plot(lines: Sequence[Line], path: Path, title: str = "") -> bool:
     if auxiliary:
         right.legend(frameon=False)
     for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
+        figures.plain(axes)
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
     figures.save(figure, path)
     return True
 
 
-def tensorboard(folder: Path) -> Any:
-    """A writer of TensorBoard's event files.
+def tensorboard() -> Callable[[str], Any]:
+    """What opens a writer of TensorBoard's event files in a folder; a with statement closes it.
 
     Raises:
         InputError: if tensorboard is not installed.
@@ -64,7 +62,7 @@ def tensorboard(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise InputError(_ABSENT) from None
-    return SummaryWriter(str(folder))
+    return SummaryWriter
 
 
 def add(writer: Any, line: Line) -> None:

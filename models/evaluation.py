@@ -149,7 +149,7 @@ def _classes(column: str, splits: Sequence[SplitReport]) -> str:
             [
                 s.dataset,
                 s.split,
-                *(_percent(m.accuracy or m.said_same) for m in s.by[column].values()),
+                *(metrics.percent(m.accuracy or m.said_same) for m in s.by[column].values()),
             ]
             for s in splits
         ]
@@ -318,15 +318,7 @@ def _check_digest(manifest: Manifest, folder: Path, digests: Mapping[str, str]) 
 def _cells(found: Metrics) -> list[str]:
     """The cells of n and of each of _HEADS."""
     shares = (found.accuracy, found.balanced_accuracy, found.auc, found.said_same)
-    return [f"{found.n:,}", *(_percent(share) for share in shares)]
-
-
-def _percent(share: Estimate | None) -> str:
-    if share is None:
-        return ""
-    if share.low is None or share.high is None:
-        return f"{100 * share.value:.1f}"
-    return f"{100 * share.value:.1f} ({100 * share.low:.1f} to {100 * share.high:.1f})"
+    return [f"{found.n:,}", *(metrics.percent(share) for share in shares)]
 
 
 def _plain(data: Any) -> Any:

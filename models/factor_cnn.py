@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 
@@ -22,10 +23,10 @@ from samediff_stimuli.engine import available_workers
 from samediff_stimuli.factors import FactorSpace
 from samediff_stimuli.loaders import ShuffledBatches
 from samediff_stimuli.loaders.ahead import ahead
-from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import write_atomically
-from samediff_stimuli.models import factor_report
+from samediff_stimuli.models import factor_report, figures
 from samediff_stimuli.models.factors import Evaluation, FactorData, evaluate, sample
+from samediff_stimuli.models.run_folder import check_run_folder
 from samediff_stimuli.models.train_config import pick_device
 from samediff_stimuli.recipe import InputError
 
@@ -170,8 +171,7 @@ def train_factors(
     """
     out, device = Path(out), pick_device(config.device)
     channels = _check(train_data, tests, config)
-    if (out / MANIFEST).exists():
-        raise InputError(f"--out {out} is a dataset; give another folder")
+    check_run_folder(out)
     model = new_model(train_data.space, channels, config).to(device)
     out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
@@ -365,8 +365,5 @@ def _report(
     }
     write_atomically(out / "result.json", json.dumps(report, indent=1) + "\n")
     write_atomically(out / "result.md", factor_report.markdown(result.evaluations))
-    try:
-        factor_report.plot(result.evaluations, out / "result.png", title=space.name)
-    except InputError as error:  # the numbers are there without it
-        (out / "result.png").unlink(missing_ok=True)
-        tell(f"no picture: {error}")
+    draw = partial(factor_report.plot, result.evaluations, title=space.name)
+    figures.drawn(draw, out / "result.png", tell)

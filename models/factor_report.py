@@ -17,7 +17,6 @@ from samediff_stimuli.recipe import InputError
 Numbers = tuple[float | None, ...]  # None: no row to measure it on
 Evaluations = Mapping[str, "Evaluation"]  # by split
 
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # Okabe and Ito
 _LOWEST = -1.0  # bars below are cut off there; their number says how long they are
 
 
@@ -274,17 +273,11 @@ def plot(evaluations: Evaluations, path: Path | str, title: str = "") -> None:
     path, names = Path(path), _names(evaluations)
     if path.suffix != ".png":
         raise InputError(f"path {path} has another ending; legal: .png")
-    if len(evaluations) > len(_COLOURS):
-        raise InputError(f"{len(evaluations)} splits to plot; legal: 1 .. {len(_COLOURS)}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError(
-            "matplotlib is not installed; pip install samediff-stimuli[train]"
-        ) from None
+    if len(evaluations) > len(figures.COLOURS):
+        raise InputError(f"{len(evaluations)} splits to plot; legal: 1 .. {len(figures.COLOURS)}")
     groups = (*names, "mean")
     inches = len(groups) * max(1.15, 0.32 * len(evaluations))  # a name's width, or its bars'
-    figure = Figure(figsize=(1 + inches, 4.2), dpi=120, layout="constrained")
+    figure = figures.figure(1 + inches, 4.2, dpi=120)
     axes = figure.add_subplot()
     _draw_bars(axes, evaluations, groups)
     axes.set_title(title)
@@ -300,7 +293,7 @@ def _draw_bars(axes: Any, evaluations: Evaluations, groups: Sequence[str]) -> No
     for k, (split, row) in enumerate(values.items()):
         places = [i + (k - (len(values) - 1) / 2) * width for i in range(len(row))]
         heights = [max(value, low) for value in row]
-        bars = axes.bar(places, heights, width=0.94 * width, color=_COLOURS[k], label=split)
+        bars = axes.bar(places, heights, width=0.94 * width, color=figures.COLOURS[k], label=split)
         for x, bar, height, value in zip(places, bars, heights, row, strict=True):
             if value < low:
                 bar.set(hatch="///", edgecolor="white")
@@ -323,4 +316,4 @@ def _draw_bars(axes: Any, evaluations: Evaluations, groups: Sequence[str]) -> No
     axes.set_ylabel(
         f"R² (hatched: below {low:.0f})".replace("-", "\N{MINUS SIGN}") if cut else "R²"
     )
-    axes.spines[["top", "right"]].set_visible(False)
+    figures.plain(axes)

@@ -6,18 +6,18 @@ import dataclasses
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from samediff_stimuli import locks, tasks
 from samediff_stimuli.loaders import FactorDataset
 from samediff_stimuli.manifest import load, write_atomically
-from samediff_stimuli.models import factor_report
+from samediff_stimuli.models import factor_report, figures
 from samediff_stimuli.models.factor_cnn import FactorTrainConfig, train_factors
 from samediff_stimuli.models.factor_report import Evaluation
+from samediff_stimuli.models.run_folder import RESULT, check_run_folder, finished
 from samediff_stimuli.recipe import InputError
-
-RESULT = "result.json"
 
 
 def train_partitions(
@@ -35,8 +35,8 @@ def train_partitions(
 
     Args:
         folder: the dataset folder.
-        out: run folder: a folder for each partition, and, written last, result.json, result.md and
-            result.png over all of them.
+        out: run folder: a folder for each partition, and, written last, result.md, result.json
+            and, if matplotlib is installed, result.png over all of them.
         config: how to train.
         tell: given lines of progress.
         variants: which partitions; all when empty.
@@ -46,16 +46,25 @@ def train_partitions(
         Partition -> what was measured on its test split.
 
     Raises:
-        InputError: no factor set, no such partition, or another process that writes to `out`.
+        InputError: no factor set, no such partition, a finished run of another kind or a dataset
+            in `out`, or another process that writes there.
     """
     folder, out = Path(folder), Path(out)
     manifest = load(folder)
+    check_run_folder(out)
     pairs = _pairs(tasks.get(manifest.recipe.task).splits(manifest.recipe))
     for name in variants:
         if name not in pairs:
             raise InputError(f"unknown variant {name!r}; {folder} has {', '.join(pairs)}")
     chosen, found = tuple(dict.fromkeys(variants)) or tuple(pairs), {}
+    about = {
+        "variants": list(variants),
+        "digest": manifest.digest(),
+        "config": dataclasses.asdict(config),
+    }
     with locks.held(out / locks.NAME, f"--out {out}"):
+        if not overwrite and (out / RESULT).exists():
+            _check_same(out, about)
         for name in chosen:
             result = out / name / RESULT
             known = None if overwrite else _finished(result, manifest.digest(), config)
@@ -66,18 +75,33 @@ def train_partitions(
                 run = train_factors(train, {"test": test}, out / name, config, tell, digest=digest)
                 known = run.evaluations["test"]
             found[name] = known
-        report = {
-            "dataset": manifest.name,
-            "folder": str(folder),
-            "variants": list(variants),
-            "digest": manifest.digest(),
-            "config": dataclasses.asdict(config),
-            "results": {name: each.as_dict() for name, each in found.items()},
-        }
+        results = {name: each.as_dict() for name, each in found.items()}
+        report = {"dataset": manifest.name, "folder": str(folder), **about, "results": results}
+        picture = out / "result.png"
         write_atomically(out / "result.md", page(report))
-        factor_report.plot(found, out / "result.png", title=manifest.name)
         write_atomically(out / RESULT, json.dumps(report, indent=1) + "\n")
+        figures.drawn(partial(factor_report.plot, found, title=manifest.name), picture, tell)
         return found
+
+
+def _check_same(out: Path, about: Mapping[str, Any]) -> None:
+    """Refuse to replace what a run of another kind has finished.
+
+    Raises:
+        InputError: if the run folder holds such a run.
+    """
+    try:
+        report = json.loads((out / RESULT).read_text(encoding="utf-8"))
+        if all(_anywhere(report[name]) == _anywhere(value) for name, value in about.items()):
+            return
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise finished(out)
+
+
+def _anywhere(found: Any) -> Any:
+    """What a report says, without the device: that does not decide what is learned."""
+    return {k: v for k, v in found.items() if k != "device"} if isinstance(found, dict) else found
 
 
 def _pairs(splits: Sequence[tasks.Split]) -> dict[str, tuple[str, str]]:
@@ -92,7 +116,9 @@ def _finished(path: Path, digest: str, config: FactorTrainConfig) -> Evaluation 
     """What an earlier run of the same kind found, if there was one."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        if (report["digest"], report["config"]) != (digest, dataclasses.asdict(config)):
+        if report["digest"] != digest:
+            return None
+        if _anywhere(report["config"]) != _anywhere(dataclasses.asdict(config)):
             return None
         return factor_report.evaluation_from_dict(report["results"]["test"])
     except (OSError, ValueError, KeyError, TypeError):

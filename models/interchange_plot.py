@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from samediff_stimuli.models import figures
-from samediff_stimuli.models.attention_plot import check
 from samediff_stimuli.models.interchange_report import KINDS, InterchangeReport
 
-# Colours of Okabe and Ito, each with a marker of its own.
+# Each has a marker of its own.
 _LOOKS = {
-    "das": ("#0072b2", "o", "-"),
-    "full": ("#e69f00", "s", "--"),
-    "wrong": ("#cc79a7", "D", "-"),
-    "none": ("#5f6670", "^", ":"),
+    "das": (figures.BLUE, "o", "-"),
+    "full": (figures.ORANGE, "s", "--"),
+    "wrong": (figures.PINK, "D", "-"),
+    "none": (figures.GREY, "^", ":"),
 }
 _NAMES = {"shape": "shape", "color": "colour"}
 
@@ -28,11 +27,8 @@ def lines(report: InterchangeReport, path: Path) -> None:
     Raises:
         InputError: if matplotlib is not installed.
     """
-    check()
-    from matplotlib.figure import Figure
-
     split, factors = next(iter(report.rows.items()))
-    figure = Figure(figsize=(2.2 + 3.4 * len(factors), 3.6), dpi=130, layout="constrained")
+    figure = figures.figure(2.2 + 3.4 * len(factors), 3.6)
     panels = figure.subplots(1, len(factors), sharey=True, squeeze=False)[0]
     for axes, factor in zip(panels, factors, strict=True):
         for kind, (colour, marker, style) in _LOOKS.items():
@@ -55,9 +51,7 @@ def lines(report: InterchangeReport, path: Path) -> None:
             axes.fill_between(at, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.set(xlabel="layer", title=_NAMES[factor], ylim=(0, 1))
         axes.set_xticks(at)
-        axes.grid(axis="y", color="#e4e6e9", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        figures.plain(axes, lines=True)
     panels[0].set_ylabel("answers that are the target")
     panels[-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.suptitle(

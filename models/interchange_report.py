@@ -130,7 +130,7 @@ class InterchangeReport:
 
     def table(self, split: str) -> str:
         """A Markdown table of a split's kept rows: layers by property and kind, in per cent."""
-        return self._table(split, lambda share: _percent(share.kept))
+        return self._table(split, lambda share: metrics.percent(share.kept))
 
     def markdown(self) -> str:
         """A page: what was done, and a table of every split."""
@@ -380,9 +380,3 @@ def share_of(hits: Any, group: Ints) -> Estimate:
 def _numpy(answers: Tensor) -> Ints:
     """(n,) int64 on the CPU."""
     return np.asarray(answers.cpu().numpy(), dtype=np.int64)
-
-
-def _percent(share: Estimate) -> str:
-    if share.low is None or share.high is None:
-        return f"{100 * share.value:.1f}"
-    return f"{100 * share.value:.1f} ({100 * share.low:.1f} to {100 * share.high:.1f})"

@@ -17,7 +17,7 @@ from samediff_stimuli.das_options import FACTORS, VIEW, DasOptions
 from samediff_stimuli.grid import Grid
 from samediff_stimuli.loaders import StimulusDataset, intervention_batch
 from samediff_stimuli.manifest import Manifest, load
-from samediff_stimuli.models.classifier import Classifier
+from samediff_stimuli.models.classifier import Classifier, require_tokens
 from samediff_stimuli.models.interchange import Sites
 from samediff_stimuli.models.predictions import Ints
 from samediff_stimuli.recipe import InputError
@@ -65,11 +65,7 @@ def check(vit: Classifier, folder: Path | str) -> Manifest:
             f"{manifest.name} is no set of counterfactual pairs; make one: "
             "samediff-stimuli generate --task das"
         )
-    if not vit.n_layers or vit.patch_size is None:
-        raise InputError(
-            "interchanges need a ViT that shows its tokens, and this network does not; train one: "
-            "--model vit_mini, vit_b16, vit_b32 or vit_b14"
-        )
+    require_tokens(vit, "interchanges")
     side = tasks.get(manifest.recipe.task).image_shape(manifest.recipe)[0]
     if (side, options.patch_size) != (vit.image_size, vit.patch_size):
         raise InputError(

@@ -19,11 +19,11 @@ from torch import nn
 
 from samediff_stimuli import locks, tasks
 from samediff_stimuli.loaders import StimulusDataset
-from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import Manifest, load, write_atomically
 from samediff_stimuli.models import checkpoints, fitting, zoo
 from samediff_stimuli.models.cells import Cell, MatrixResult
 from samediff_stimuli.models.objective import Objective
+from samediff_stimuli.models.run_folder import check_run_folder
 from samediff_stimuli.models.train import TrainConfig, progress_line
 from samediff_stimuli.models.train_config import make_fabric
 from samediff_stimuli.models.zoo import ANSWERS, Architecture
@@ -209,8 +209,7 @@ def _check_out(out: Path, plan: _Plan) -> None:
     Raises:
         InputError: if it is a dataset, or a matrix of another configuration.
     """
-    if (out / MANIFEST).exists():
-        raise InputError(f"--out {out} is a dataset; give another folder")
+    check_run_folder(out)
     path = out / "matrix.json"
     if not path.exists():
         return

@@ -51,11 +51,25 @@ class Metrics:
 
 def wilson(count: int, n: int) -> Estimate:
     """The share of count among n, with Wilson's interval."""
-    p, z = count / n, _Z**2 / n
-    middle = (p + z / 2) / (1 + z)
-    half = _Z * math.sqrt(p * (1 - p) / n + z / (4 * n)) / (1 + z)
-    low, high = middle - half, middle + half
-    return Estimate(value=p, low=low if count else 0.0, high=high if count < n else 1.0)
+    low, high = wilson_ends(count / n, n)
+    return Estimate(value=count / n, low=low if count else 0.0, high=high if count < n else 1.0)
+
+
+def wilson_ends(share: float, n: int) -> tuple[float, float]:
+    """The ends of Wilson's interval of a share among n."""
+    z = _Z**2 / n
+    middle = (share + z / 2) / (1 + z)
+    half = _Z * math.sqrt(share * (1 - share) / n + z / (4 * n)) / (1 + z)
+    return middle - half, middle + half
+
+
+def percent(share: Estimate | None) -> str:
+    """In per cent, with its interval if it has one; nothing of None."""
+    if share is None:
+        return ""
+    if share.low is None or share.high is None:
+        return f"{100 * share.value:.1f}"
+    return f"{100 * share.value:.1f} ({100 * share.low:.1f} to {100 * share.high:.1f})"
 
 
 def area(score: Floats, positive: NDArray[np.bool_]) -> float:

@@ -17,7 +17,7 @@ from samediff_stimuli.aligned_options import GridOptions
 from samediff_stimuli.loaders.tokens import box_token_mask
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.models.attention import Roles
-from samediff_stimuli.models.classifier import Classifier
+from samediff_stimuli.models.classifier import Classifier, require_tokens
 from samediff_stimuli.models.losses import (
     PIPELINE,
     DisentanglementProbes,
@@ -174,24 +174,21 @@ def make_objective(
 def _suited(model: nn.Module, manifest: Manifest) -> tuple[Classifier, GridOptions]:
     """The model and the options, if auxiliary losses make sense of both."""
     options = manifest.recipe.options
-    if not isinstance(model, Classifier) or not model.n_layers or model.patch_size is None:
-        raise InputError(
-            f"auxiliary losses need a ViT that shows its tokens, not {type(model).__name__}; use "
-            "--model vit_mini, vit_b16, vit_b32 or vit_b14"
-        )
+    vit = require_tokens(model, "auxiliary losses")
+    assert vit.patch_size is not None  # as it has tokens
     if not isinstance(options, GridOptions):
         raise InputError(
             f"auxiliary losses need objects on a patch grid, and {manifest.name} has none; use "
             "discrimination or rmts"
         )
-    if options.patch_size % model.patch_size:
+    if options.patch_size % vit.patch_size:
         raise InputError(
-            f"patches of {model.patch_size} pixels do not tile those of {manifest.name}, of "
+            f"patches of {vit.patch_size} pixels do not tile those of {manifest.name}, of "
             f"{options.patch_size}; auxiliary losses need a model whose patches do"
         )
-    if model.probe:
+    if vit.probe:
         raise InputError("auxiliary losses train the body, which probe freezes; leave one out")
-    return model, options
+    return vit, options
 
 
 def _check_layer(name: str, layer: int, first: int, n_layers: int) -> None:

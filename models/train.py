@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,15 +23,17 @@ from torch import nn
 
 from samediff_stimuli import locks, tasks
 from samediff_stimuli.loaders import StimulusDataset
-from samediff_stimuli.manifest import NAME as MANIFEST
 from samediff_stimuli.manifest import Manifest, load, write_atomically
 from samediff_stimuli.models import checkpoints, curves, zoo
 from samediff_stimuli.models.fitting import Line, accuracy, fit
 from samediff_stimuli.models.objective import SCENE, Objective, make_objective
+from samediff_stimuli.models.run_folder import RESULT, check_run_folder, finished
 from samediff_stimuli.models.train_config import TrainConfig, make_fabric, pick_device
 from samediff_stimuli.recipe import InputError
 
 __all__ = ["TrainConfig", "TrainResult", "pick_device", "progress_line", "train"]
+
+_EVENTS = "tensorboard"  # a folder in the run folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,32 +68,32 @@ def train(
         tell: given one line of progress per epoch.
         on_images: told how many images have been trained on since it was last told.
         tensorboard: whether to write TensorBoard's events as well, to OUT/tensorboard.
-        overwrite: whether to begin anew where `out` holds a run, once all of the above is in order.
+        overwrite: whether to begin anew where `out` holds a run, once all of the above is in order;
+            what the other run left, TensorBoard's events too, is removed.
 
     Returns:
         Accuracy on every split of the folder.
 
     Raises:
         InputError: no dataset, no train or validation split, no such device, a model or loss that
-            does not suit it, another run or a dataset in `out`, another process that writes there,
-            or a learning rate that makes the loss infinite.
+            does not suit it, a finished or another run or a dataset in `out`, another process that
+            writes there, or a learning rate that makes the loss infinite.
     """
     folder, out = Path(folder), Path(out)
     manifest = load(folder)
-    if (out / MANIFEST).exists():
-        raise InputError(f"--out {out} is a dataset; give another folder")
+    check_run_folder(out)
     what = zoo.architecture(config.model, manifest)
     sets = _sets(folder, manifest, config)
     fabric = make_fabric(config)
     model = zoo.assemble(what, config.seed, weights=config.model.weights)
     objective = _objective(model, manifest, config)
     alone = fabric.is_global_zero
-    writer = curves.tensorboard(out / "tensorboard") if tensorboard and alone else None
-    lock = locks.held(out / locks.NAME, f"--out {out}") if alone else contextlib.nullcontext()
-    with lock:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in ("state.pt", "result.json") if overwrite else ():
-            (out / name).unlink(missing_ok=True)
+    opened = curves.tensorboard() if tensorboard and alone else None
+    with contextlib.ExitStack() as stack:
+        if alone:
+            stack.enter_context(locks.held(out / locks.NAME, f"--out {out}"))
+        _clear(out, overwrite, alone)
+        writer = opened and stack.enter_context(opened(str(out / _EVENTS)))
         best, best_epoch, lines = -1.0, -1, list[Line]()
         plain, state = dataclasses.asdict(config), out / "state.pt"
         shown = _shown(sets["train"], config)
@@ -122,6 +125,22 @@ def train(
         return result
 
 
+def _clear(out: Path, overwrite: bool, alone: bool) -> None:
+    """Make the run folder ready for a run: one that is finished stays unless `overwrite`.
+
+    Raises:
+        InputError: if it holds a finished run.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if overwrite:
+        for name in ("state.pt", RESULT):
+            (out / name).unlink(missing_ok=True)
+        if alone:  # others may come here when events are written already
+            shutil.rmtree(out / _EVENTS, ignore_errors=True)
+    if (out / RESULT).exists():
+        raise finished(out)
+
+
 def _objective(model: nn.Module, manifest: Manifest, config: TrainConfig) -> Objective:
     """The losses that a config asks for."""
     return make_objective(
@@ -145,7 +164,7 @@ def _report(out: Path, manifest: Manifest, found: dict[str, Any], fabric: Fabric
         "torch": torch.__version__,
         **found,
     }
-    write_atomically(out / "result.json", json.dumps(report, indent=1) + "\n")
+    write_atomically(out / RESULT, json.dumps(report, indent=1) + "\n")
 
 
 def progress_line(line: Line, config: TrainConfig) -> str:

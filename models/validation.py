@@ -22,7 +22,7 @@ from samediff_stimuli import engine, locks, tasks, verification
 from samediff_stimuli.cards import validated
 from samediff_stimuli.cards.audit import SHOWN_ONLY, Audit, audit
 from samediff_stimuli.manifest import Manifest, load, write_atomically
-from samediff_stimuli.models import recipes, validation_plot, validation_runs
+from samediff_stimuli.models import figures, recipes, validation_plot, validation_runs
 from samediff_stimuli.models.factor_cnn import FactorTrainConfig
 from samediff_stimuli.models.shortcuts import ShortcutReport, shortcuts
 from samediff_stimuli.models.train import pick_device
@@ -159,7 +159,7 @@ def validate(
         picture = store / validated.PICTURE
         drawn = validation_plot.plot(report, picture)
         if not drawn and any(each["runs"] for each in report["recipes"].values()):
-            tell("no picture: matplotlib is not installed; pip install 'samediff-stimuli[train]'")
+            tell(f"no picture: {figures.ABSENT}")
         with locks.held(folder / locks.NAME, str(folder)):
             validated.attach(folder, report, picture if drawn else None)
         return Validation(recipe=recipe, report=report, runs=names, attached=True)

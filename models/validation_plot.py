@@ -8,7 +8,6 @@ from typing import Any
 
 from samediff_stimuli.models import figures
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
 _GREY = "#8a8f98"
 _LOWEST = -0.2  # of R2; what lies below is drawn there
 
@@ -23,16 +22,12 @@ def plot(report: Mapping[str, Any], path: Path) -> bool:
     Returns:
         Whether it was written: not without matplotlib, nor if nothing was trained.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
     trained = {name: each["runs"] for name, each in report["recipes"].items() if each["runs"]}
-    if not trained:
+    if not trained or not figures.there():
         return False
     splits = max(len(_splits(runs)) for runs in trained.values())
     wide = 4.2 + max(4.0, 1.0 * splits)
-    figure = Figure(figsize=(wide, 3.7 * len(trained)), dpi=110, layout="constrained")
+    figure = figures.figure(wide, 3.7 * len(trained), dpi=110)
     ratios = [4.2, wide - 4.2]
     grid = figure.subplots(len(trained), 2, squeeze=False, width_ratios=ratios)
     for (left, right), (name, runs) in zip(grid, trained.items(), strict=True):
@@ -40,7 +35,7 @@ def plot(report: Mapping[str, Any], path: Path) -> bool:
         _values(right, runs)
         left.set_title(f"recipe {name}", loc="left", fontsize=10)
         for axes in (left, right):
-            axes.spines[["top", "right"]].set_visible(False)
+            figures.plain(axes)
     figure.suptitle(report["dataset"], fontsize=11)
     figures.save(figure, path)
     return True
@@ -60,11 +55,11 @@ def _curves(axes: Any, runs: Mapping[str, Any]) -> None:
             for partition in dict.fromkeys(line["partition"] for line in run["curve"]):
                 lines = [line for line in run["curve"] if line["partition"] == partition]
                 steps, losses = [x["step"] for x in lines], [x["loss"] for x in lines]
-                colour = _COLOURS[number % len(_COLOURS)]
+                colour = figures.COLOURS[number % len(figures.COLOURS)]
                 axes.plot(steps, losses, color=colour, marker=".", label=partition)
                 number += 1
             continue
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = figures.COLOURS[number % len(figures.COLOURS)]
         epochs = [line["epoch"] + 1 for line in run["curve"]]
         kwargs = {"color": colour, "marker": "." if len(epochs) < 40 else ""}
         axes.plot(epochs, [line["validation"] for line in run["curve"]], label=name, **kwargs)
@@ -89,7 +84,10 @@ def _values(axes: Any, runs: Mapping[str, Any]) -> None:
     step = min(0.3, 0.75 / max(1, len(runs)))
     shown = set()
     for number, (name, run) in enumerate(runs.items()):
-        colour, offset = _COLOURS[number % len(_COLOURS)], (number - (len(runs) - 1) / 2) * step
+        colour, offset = (
+            figures.COLOURS[number % len(figures.COLOURS)],
+            (number - (len(runs) - 1) / 2) * step,
+        )
         for place, split in enumerate(splits):
             x = place + offset
             found, before = run["splits"].get(split), run["expected"].get(split)

@@ -92,7 +92,8 @@ def _pairs(
     out = place / _TRAINED
     result = _read(out / "result.json")
     if result is None or not (out / "checkpoint.pt").is_file():
-        train.train(folder, out, run.config, tell, on_images)
+        anew = (out / "result.json").exists()  # but its checkpoint is gone
+        train.train(folder, out, run.config, tell, on_images, overwrite=anew)
         result = _read(out / "result.json") or {}
     began = time.perf_counter()
     device = pick_device(run.config.device)

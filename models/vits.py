@@ -8,7 +8,7 @@ from samediff_stimuli import tasks
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.models import backbones, checkpoints
 from samediff_stimuli.models.checkpoints import Checkpoint
-from samediff_stimuli.models.classifier import Classifier
+from samediff_stimuli.models.classifier import Classifier, require_tokens
 from samediff_stimuli.recipe import InputError
 
 
@@ -30,7 +30,8 @@ def vit_of(
         seed: of random weights.
 
     Raises:
-        InputError: no such model, options that it does not have, or a model without tokens.
+        InputError: no such model, options that it does not have, or a checkpoint of a model
+            without tokens; of timm's networks that is not looked at.
     """
     if what.startswith(backbones.TIMM):
         if pretrained and weights is not None:
@@ -56,9 +57,5 @@ def trained_vit(what: Path | str) -> tuple[str, Checkpoint, Classifier]:
     """
     path = checkpoints.path_of(Path(what))
     found = checkpoints.load(path)
-    if not isinstance(found.model, Classifier):
-        raise InputError(
-            f"{what} is of {found.architecture.kind}, which has no tokens; train a ViT: "
-            "--model vit_mini, vit_b16, vit_b32 or vit_b14"
-        )
-    return checkpoints.name_of(path), found, found.model
+    vit = require_tokens(found.model, f"{what} is of {found.architecture.kind}: looks inside it")
+    return checkpoints.name_of(path), found, vit

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from samediff_stimuli import cli_report
+from samediff_stimuli.markdown import markdown_table
 from samediff_stimuli.recipe import InputError
 
 if TYPE_CHECKING:
@@ -37,18 +40,12 @@ _folder = click.Path(path_type=Path)
     show_default=True,
     help="Scores as the paper's text defines them, or as its authors' code has them.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    default=0,
-    show_default=True,
-    help="Of the choice of images.",
-)
+@cli_report.seed_option("Of the choice of images.")
 @click.option(
     "--pretrained", is_flag=True, help="Of timm:NAME: timm's weights, from the Hub or its cache."
 )
 @click.option("--weights", type=_folder, help="Of timm:NAME: a local file of its weights.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@cli_report.device_option
 @click.option(
     "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images at once."
 )
@@ -85,13 +82,14 @@ def attention_command(
     samediff-stimuli attention rmts-p16-seed0-run rmts-p16-seed0 --out attention --images 50
     """
     from samediff_stimuli.loaders import StimulusDataset
-    from samediff_stimuli.models import attention_plot
+    from samediff_stimuli.models import attention_plot, figures
     from samediff_stimuli.models.attention_report import attention_report, check, chosen
+    from samediff_stimuli.models.run_folder import check_run_folder
     from samediff_stimuli.models.train_config import pick_device
     from samediff_stimuli.models.vits import vit_of
 
-    cli_report.check_out(out)
-    attention_plot.check()
+    check_run_folder(out)
+    figures.check()
     where = pick_device(device)
     dataset = StimulusDataset(folder, split)
     rows, _ = chosen(dataset, images, seed)
@@ -109,27 +107,43 @@ def attention_command(
             device=where,
             on_rows=on_rows,
         )
-    _write(out, report)
+    files: dict[str, str | Callable[[Path], None]] = {
+        "attention.csv": report.csv(),
+        "attention_heads.png": partial(attention_plot.heat_map, report),
+        "attention_layers.png": partial(attention_plot.lines, report),
+    }
+    _write(out, "attention", report, files)
     click.echo(_summary(report))
-    click.echo(
-        f"{out}: attention.json, attention.csv, attention_heads.png, attention_layers.png",
-        err=True,
-    )
 
 
-def _write(out: Path, report: AttentionReport) -> None:
-    """Write pictures and tables, each whole or not at all; the JSON file last."""
+def _write(
+    out: Path,
+    stem: str,
+    report: AttentionReport | InterchangeReport,
+    files: Mapping[str, str | Callable[[Path], None]],
+) -> None:
+    """Write a report's files, each whole or not at all, the JSON file last; say which.
+
+    Args:
+        out: the folder.
+        stem: of the JSON file's name.
+        report: for that file.
+        files: the text of each other file, or what draws it, by name.
+    """
     import json
 
     from samediff_stimuli.manifest import write_atomically
-    from samediff_stimuli.models import attention_plot
 
     out.mkdir(parents=True, exist_ok=True)
-    (out / "attention.json").unlink(missing_ok=True)  # an older one's, which is no longer whole
-    attention_plot.heat_map(report, out / "attention_heads.png")
-    attention_plot.lines(report, out / "attention_layers.png")
-    write_atomically(out / "attention.csv", report.csv())
-    write_atomically(out / "attention.json", json.dumps(report.as_dict(), indent=1) + "\n")
+    whole = out / f"{stem}.json"
+    whole.unlink(missing_ok=True)  # an older one's, which is no longer whole
+    for name, content in files.items():
+        if isinstance(content, str):
+            write_atomically(out / name, content)
+        else:
+            content(out / name)
+    write_atomically(whole, json.dumps(report.as_dict(), indent=1) + "\n")
+    click.echo(f"{out}: {', '.join([whole.name, *files])}", err=True)
 
 
 def _summary(report: AttentionReport) -> str:
@@ -137,13 +151,11 @@ def _summary(report: AttentionReport) -> str:
     from samediff_stimuli.cli_evaluation import aligned
 
     largest = report.by_layer()
-    lines = [
-        f"| layer | {' | '.join(largest)} |",
-        f"| {' | '.join(['---'] * (len(largest) + 1))} |",
+    rows = [
+        [str(layer), *(f"{value:.3f}" for value in values)]
+        for layer, values in enumerate(zip(*largest.values(), strict=True), start=1)
     ]
-    for layer, values in enumerate(zip(*largest.values(), strict=True), start=1):
-        lines.append(f"| {layer} | {' | '.join(f'{value:.3f}' for value in values)} |")
-    return aligned("\n".join(lines))
+    return aligned(markdown_table(["layer", *largest], rows))
 
 
 @click.command("interchange")
@@ -161,14 +173,8 @@ def _summary(report: AttentionReport) -> str:
 @click.option(
     "--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Rows in a step."
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    default=0,
-    show_default=True,
-    help="Of what is learned.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@cli_report.seed_option("Of what is learned.")
+@cli_report.device_option
 def interchange_command(
     run: Path,
     folder: Path,
@@ -199,16 +205,17 @@ def interchange_command(
     samediff-stimuli interchange discrimination-p32-seed0-run das-discrimination-p32-seed0
     """
     from samediff_stimuli import das_options
-    from samediff_stimuli.models import attention_plot, interchange_rows
+    from samediff_stimuli.models import figures, interchange_plot, interchange_rows
     from samediff_stimuli.models.interchange import InterchangeConfig
     from samediff_stimuli.models.interchange_report import interchange_report, layers_of
+    from samediff_stimuli.models.run_folder import check_run_folder
     from samediff_stimuli.models.train_config import pick_device
     from samediff_stimuli.models.vits import trained_vit
 
     name, found, vit = trained_vit(run)
     out = (run if run.is_dir() else run.parent) if out is None else out
-    cli_report.check_out(out)
-    attention_plot.check()
+    check_run_folder(out)
+    figures.check()
     where = pick_device(device)
     config = InterchangeConfig(epochs=epochs, batch_size=batch_size, seed=seed)
     chosen = layers_of(vit, None if layers is None else _numbers(layers))
@@ -225,10 +232,13 @@ def interchange_command(
             device=where,
             on_step=on_step,
         )
-    _write_interchange(out, report)
+    files: dict[str, str | Callable[[Path], None]] = {
+        "interchange.md": report.markdown(),
+        "interchange.csv": report.csv(),
+        "interchange.png": partial(interchange_plot.lines, report),
+    }
+    _write(out, "interchange", report, files)
     click.echo(_tables(report))
-    names = ("interchange.md", "interchange.json", "interchange.csv", "interchange.png")
-    click.echo(f"{out}: {', '.join(names)}", err=True)
 
 
 def _numbers(layers: str) -> list[int]:
@@ -254,21 +264,6 @@ def _about(found: Checkpoint) -> str:
         f"The model is `{found.architecture.kind}`, trained on `{found.dataset}`, content digest "
         f"`{found.digest[:16]}`{how}."
     )
-
-
-def _write_interchange(out: Path, report: InterchangeReport) -> None:
-    """Write page, tables and picture, each whole or not at all; the JSON file last."""
-    import json
-
-    from samediff_stimuli.manifest import write_atomically
-    from samediff_stimuli.models import interchange_plot
-
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "interchange.json").unlink(missing_ok=True)  # an older one's, which is no longer whole
-    interchange_plot.lines(report, out / "interchange.png")
-    write_atomically(out / "interchange.csv", report.csv())
-    write_atomically(out / "interchange.md", report.markdown())
-    write_atomically(out / "interchange.json", json.dumps(report.as_dict(), indent=1) + "\n")
 
 
 def _tables(report: InterchangeReport) -> str:

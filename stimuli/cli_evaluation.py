@@ -27,7 +27,7 @@ _folder = click.Path(path_type=Path)
 @click.argument("folders", metavar="DIR...", type=_folder, nargs=-1, required=True)
 @click.option("--split", "splits", multiple=True, help="Only this split; give it again for more.")
 @click.option("--out", type=_folder, help="Folder for evaluation.json, evaluation.md, trials.csv.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@cli_report.device_option
 @click.option(
     "--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Images at once."
 )
@@ -70,9 +70,10 @@ def evaluate_command(
     from samediff_stimuli.manifest import load
     from samediff_stimuli.models.answerers import FIT_ROWS, answerer
     from samediff_stimuli.models.evaluation import choose, evaluate
+    from samediff_stimuli.models.run_folder import check_run_folder
 
     if out is not None:
-        cli_report.check_out(out)
+        check_run_folder(out)
     timm = what.startswith("timm:")
     choose(folders, splits or None, skip=[(load(folders[0]).digest(), "train")] if timm else ())
     with contextlib.ExitStack() as stack:
@@ -148,6 +149,8 @@ def audit_command(folder: Path, shortcuts: bool, rows: int, out: Path | None) ->
     from samediff_stimuli.cards.audit import audit
     from samediff_stimuli.manifest import load, write_atomically
 
+    if out is not None:
+        cli_report.check_file("--json", out)
     total = sum(shard.rows for shard in load(folder).shards)
     with cli_report.progress(total, f"looking at {folder}") as on_rows:
         found = audit(folder, on_rows)

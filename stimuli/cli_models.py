@@ -102,11 +102,10 @@ def train_command(
     from samediff_stimuli.manifest import load
 
     out = beside(folder, "run") if out is None else out
-    if (out / "result.json").exists() and not overwrite:
-        raise InputError(f"--out {out} holds a finished run; give another folder, or --overwrite")
     recipe = load(folder).recipe
     is_grid = tasks.get(recipe.task).space(recipe) is not None
-    chosen = {name: value for name, value in given.items() if value not in (None, False, ())}
+    unset = (None, False, ())  # by identity: 0 is a value
+    chosen = {n: v for n, v in given.items() if not any(v is other for other in unset)}
     for name in sorted(chosen.keys() - (_OF_GRIDS if is_grid else given.keys() - _GRIDS_ALONE)):
         what = "is a grid of factors" if is_grid else "is no grid of factors"
         flag = f"--{name.replace('_', '-')} {chosen[name]}"

@@ -7,7 +7,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -45,18 +45,32 @@ def size(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:,.1f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:,.2f} GB"
 
 
-def check_out(out: Path) -> None:
-    """Refuse a folder that is not for results.
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
+)
+
+
+def seed_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option --seed, 0 by default, and its help."""
+    return click.option(
+        "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help=what
+    )
+
+
+def check_file(flag: str, out: Path) -> None:
+    """Refuse a path that no file can be written to.
+
+    Args:
+        flag: that gave it, e.g. "--json".
+        out: the path.
 
     Raises:
-        InputError: a file, or a dataset folder.
+        InputError: a folder, or a file in a folder that is not there.
     """
-    from samediff_stimuli.manifest import NAME
-
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder")
-    if (out / NAME).exists():
-        raise InputError(f"--out {out} is a dataset; give another folder")
+    if out.is_dir():
+        raise InputError(f"{flag} {out} is a folder; give a file name")
+    if not out.parent.is_dir():
+        raise InputError(f"{flag} {out} cannot be written: there is no folder {out.parent}")
 
 
 def say_held(place: Path | str, made: Manifest, seconds: float) -> None:

@@ -18,7 +18,7 @@ _folder = click.Path(path_type=Path)
 @click.option("--recipe", default="quick", show_default=True, help="Name of a training recipe.")
 @click.option("--run", "runs", multiple=True, help="One run of it; give it again for more.")
 @click.option("--weights", help="Local file of published weights, for the one run chosen.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@cli_report.device_option
 @click.option("--out", type=_folder, help="Folder for what is trained; default FOLDER-validation.")
 def validate_command(
     folder: Path,

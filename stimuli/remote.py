@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from samediff_stimuli.recipe import InputError
-from samediff_stimuli.recipe import in_a_line as in_a_line
+from samediff_stimuli.recipe import in_a_line
 from samediff_stimuli.replacing import replacing
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")

@@ -23,7 +23,9 @@ def imported(folder):
             values = np.full((20, 30, 3), 40 * k + number, dtype=np.uint8)
             values[5:15, 8:20] = 255 - values[0, 0]
             Image.fromarray(values).save(source / name / f"{k}.png")
-    import_folder(scan(source, None), folder / "imported", workers=1, parquet=False)
+    import_folder(
+        scan(source, None), folder / "imported", workers=1, parquet=False, license="cc0-1.0"
+    )
     return folder / "imported"
 
 

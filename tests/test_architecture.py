@@ -24,7 +24,7 @@ ALLOWED = {
 MORE = {
     "cards/audit.py": (set(), {"scipy"}),
     "cards/exports/experiments/psychopy_experiment.py": (set(), {"psychopy"}),  # people run it
-    "cards/checking.py": (set(), {"yaml"}),
+    "cards/front_matter.py": (set(), {"yaml"}),
     "stimuli/shards.py": (set(), {"h5py", "xxhash"}),
     "stimuli/kept.py": (set(), {"xxhash"}),
     "stimuli/tasks/photoreal.py": ({"blender_scenes"}, set()),

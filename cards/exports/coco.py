@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +18,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samediff_stimuli import codec, tasks
+from samediff_stimuli import tasks
 from samediff_stimuli.cards.exports import png
 from samediff_stimuli.cards.exports.format import Part, PartedFormat, Source
+from samediff_stimuli.cards.parquet import png_file
 from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.recipe import InputError, Recipe
 from samediff_stimuli.table import Column, Table
@@ -199,12 +199,7 @@ def depth_png(depth: NDArray[np.float32]) -> bytes:
     lines = np.full((height, 1 + 2 * width), 2, dtype=np.uint8)  # filter type Up: less those above
     lines[:, 1:] = values
     lines[1:, 1:] -= values[:-1]
-    header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
-    file = b"\x89PNG\r\n\x1a\n"
-    for name, data in (b"IHDR", header), (b"IDAT", codec.deflate(lines)), (b"IEND", b""):
-        file += struct.pack(">I", len(data)) + name + data
-        file += struct.pack(">I", codec.crc32(name + data))
-    return file
+    return png_file(lines, width, 16, 0)
 
 
 def _classes(made: Manifest) -> _Classes:

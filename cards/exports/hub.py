@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from samediff_stimuli.cards.exports.format import Source
+from samediff_stimuli.cards.rights import stated_license
 
 CARD = "README.md"
 
@@ -24,7 +25,7 @@ def write_card(source: Source, out: Path, data_files: Sequence[tuple[str, str]])
 
     files = [{"split": split, "path": pattern} for split, pattern in data_files]
     config = {"config_name": source.made.name, "default": True, "data_files": files}
-    head = DatasetCardData(license=_license(source), configs=[config])
+    head = DatasetCardData(license=stated_license(source.folder, source.made), configs=[config])
     text = f"""---
 {head.to_yaml()}
 ---
@@ -50,14 +51,3 @@ def loading(out: str) -> str:
     quoted = json.dumps(out, ensure_ascii=False)
     code = f"from datasets import load_dataset; print(load_dataset({quoted}))"
     return f"python -c {shlex.quote(code)}"
-
-
-def _license(source: Source) -> str:
-    """As the dataset's own card has it: of imported images, only that knows."""
-    from huggingface_hub import metadata_load
-
-    if source.task.source:
-        return source.task.license(source.recipe)
-    card = source.folder / CARD
-    found = (metadata_load(card) if card.is_file() else None) or {}
-    return str(found.get("license", "unknown"))

@@ -42,6 +42,7 @@ class ArrayImages:
         order: (n,) int64: the row of the array that each image is; None if they are in order.
         unpacked: a file of the images' bytes and nothing else, in the order of the array, that is
             read in place of `path`; None if there is no such file.
+        unpacked_state: as `state`, of that file.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class ArrayImages:
     state: tuple[int, int]
     order: Rows | None = field(default=None, repr=False)
     unpacked: Path | None = None
+    unpacked_state: tuple[int, int] | None = None
 
     def images(self, places: Rows) -> Iterator[NDArray[np.uint8]]:
         """The images at (n,) places, in any order; fast if the rows of the array increase.
@@ -81,8 +83,9 @@ class ArrayImages:
                     row += 1
 
     def _check(self) -> None:
-        if state_of(self.path) != self.state:
-            raise InputError(f"{self.path} changed while it was imported; import it again")
+        for path, state in ((self.path, self.state), (self.unpacked, self.unpacked_state)):
+            if path is not None and state_of(path) != state:
+                raise InputError(f"{path} changed while it was imported; import it again")
 
 
 class _Unpacked:

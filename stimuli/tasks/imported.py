@@ -243,6 +243,7 @@ TASK = Task(
     contains=contains,
     stimulus=lambda recipe, row: (row["index"],),
     departures=(),
+    license=lambda recipe: "unknown",
     missing=missing,
     shard_rows=shard_rows,
 )

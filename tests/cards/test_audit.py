@@ -64,6 +64,14 @@ def test_a_confound_is_named():
     assert "ink tells label: area 0.600" in found.problems()[1]
 
 
+def test_a_bar_in_a_name_parts_no_cells():
+    """Every line of the table has as many cells as the head, whatever splits are called."""
+    one = Confound(split="a|b", target="label", feature="ink", auc=0.5, spread=0.5, error=0.01)
+    two = dataclasses.replace(one, target="x|y")
+    page = auditing.Audit(name="x", digest="", rows=1, repeats={}, confounds=(one, two)).markdown()
+    assert "| statistic | a\\|b label | a\\|b x\\|y |\n| --- | --- | --- |\n| ink | 0.500" in page
+
+
 def test_area_is_the_share_of_pairs_in_order():
     """The area is the share of (same, different) pairs that the score orders rightly."""
     values = np.array([0.1, 0.4, 0.4, 0.8, 0.3, 0.9])

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import datasets
 import h5py
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,18 @@ def test_cards_of_grids_are_true(tmp_path, monkeypatch, parquet):
     use_tiny(monkeypatch, "dsprites")
     generate(make_recipe("dsprites", 0), tmp_path / "set", workers=1, parquet=parquet)
     assert problems(tmp_path / "set", deep=True) == []
+
+
+def test_errors_of_libraries_are_one_line(copied, monkeypatch):
+    """What a library says in many lines is one, so that each problem is a line."""
+
+    def fail(*given, **more):
+        raise ValueError("first\n  second\n\nthird")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    assert problems(copied, deep=True)[0].endswith("first second third")
+    monkeypatch.setattr(pq, "ParquetFile", fail)
+    assert all(line.endswith("cannot be read: first second third") for line in problems(copied))
 
 
 CHANGES = {  # name: (pattern in the card, what it becomes, what is said)

@@ -339,8 +339,9 @@ def test_a_full_disk_is_told(serve, tmp_path, monkeypatch):
             self.room -= 1
             return self.file.write(block)
 
-    def opened(path, mode="r", *args):
-        return Full(real(path, mode, *args)) if mode == "ab" else real(path, mode, *args)
+    def opened(path, mode="r", *args, **more):
+        made = real(path, mode, *args, **more)
+        return Full(made) if mode == "ab" else made
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", opened)
@@ -361,3 +362,30 @@ def test_a_place_that_cannot_be_is_refused(tmp_path):
     (tmp_path / "tiny.npz").mkdir()
     with pytest.raises(InputError, match=r"tiny\.npz is a folder; give another place"):
         download(archive("http://127.0.0.1:9/"), tmp_path)
+
+
+def test_one_download_of_a_file_at_a_time(serve, tmp_path, monkeypatch):
+    """A second download stops while the first is at work; one that comes late takes the file."""
+    from samediff_stimuli.cards import downloading
+
+    url, asked = serve()
+    refused = []
+
+    def again(n):
+        if not refused:
+            with pytest.raises(InputError, match="is being written by process") as found:
+                download(archive(url), tmp_path)
+            refused.append(found)
+
+    assert download(archive(url), tmp_path, again).read_bytes() == BODY
+    assert (len(refused), len(asked)) == (1, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.npz"]
+    held = downloading.locks.held
+
+    def late(path, what):
+        (tmp_path / "late" / "tiny.npz").write_bytes(BODY)  # by the one that held it before
+        return held(path, what)
+
+    monkeypatch.setattr(downloading.locks, "held", late)
+    assert download(archive(url), tmp_path / "late").read_bytes() == BODY
+    assert len(asked) == 1

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import h5py
@@ -525,3 +526,40 @@ def test_training_goes_on_where_it_stopped(made, tmp_path, monkeypatch):
     text = (tmp_path / "result.md").read_text()
     assert "--variant random --variant composition" in text
     assert f"{found['random'].scores.r2_mean:.3f}" in text
+
+
+def test_partitions_without_matplotlib(made, tmp_path, monkeypatch):
+    """Without matplotlib the results over all partitions are kept, and a line says what is not."""
+    from samediff_stimuli.models.factor_cnn import FactorTrainConfig
+    from samediff_stimuli.models.factor_runs import train_partitions
+
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    config, told = FactorTrainConfig(steps=2, test_images=50), []
+    train_partitions(made["mpi3d"], tmp_path, config, told.append, ("random",))
+    assert "no picture: matplotlib is not installed" in told[-1]
+    assert set(json.loads((tmp_path / "result.json").read_text())["results"]) == {"random"}
+    assert not (tmp_path / "result.png").exists()
+
+
+def test_finished_runs_and_datasets_are_not_written_over(made, tmp_path):
+    """The same call takes what is finished; another, or one into a dataset, is refused."""
+    from samediff_stimuli.models.factor_cnn import FactorTrainConfig
+    from samediff_stimuli.models.factor_runs import train_partitions
+
+    def train(out, steps=2, **more):
+        config = FactorTrainConfig(steps=steps, test_images=50)
+        return train_partitions(made["mpi3d"], out, config, told.append, ("random",), **more)
+
+    told = []
+    train(tmp_path)
+    before = (tmp_path / "result.json").read_text()
+    told.clear()
+    train(tmp_path)
+    assert told == []
+    with pytest.raises(InputError, match="holds a finished run; give another folder"):
+        train(tmp_path, steps=3)
+    assert (tmp_path / "result.json").read_text() == before
+    train(tmp_path, steps=3, overwrite=True)
+    assert (tmp_path / "result.json").read_text() != before
+    with pytest.raises(InputError, match="is a dataset; give another folder"):
+        train(made["mpi3d"])

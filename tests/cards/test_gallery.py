@@ -183,6 +183,17 @@ def test_grids_and_imported_sets(tmp_path, monkeypatch):
     assert (about["objects"], about["masks"], about["patches"]) == (0, False, [])
 
 
+def test_licence_is_the_card_s(made, tmp_path):
+    """Of imported images the page says what their card says; nothing is claimed without one."""
+    folder = imported(tmp_path)
+    assert gallery.about(folder, load(folder))["license"] == "cc0-1.0"
+    assert gallery.about(made["rmts"], load(made["rmts"]))["license"] == "cc-by-4.0"
+    (folder / "README.md").write_text("---\nlicense: [\n---\n")
+    assert gallery.about(folder, load(folder))["license"] == "unknown"
+    (folder / "README.md").unlink()
+    assert gallery.about(folder, load(folder))["license"] == "unknown"
+
+
 def test_words_of_a_dataset_are_never_markup(tmp_path):
     """A class whose name is an element enters the page as data, and only as data."""
     text, blocks, about = written(imported(tmp_path), tmp_path / "mine.html")
@@ -221,6 +232,18 @@ def test_training_curves_are_of_this_dataset(copied, tmp_path):
     assert gallery.training(copied, manifest) == []
     path.write_text(json.dumps(report(manifest.digest()) | {"recipes": {"quick": {}}}))
     assert gallery.training(copied, manifest) == []  # no report of ours
+    found = report(manifest.digest())
+    small = found["recipes"]["quick"]["runs"]["small"]
+    small["curve"][1] |= {"train": None, "validation": None}  # as validate writes what is no number
+    path.write_text(json.dumps(found))
+    assert gallery.training(copied, manifest) == [run]
+    for curve in (None, [{}], [{"epoch": 0, "train": "x", "validation": 0.5}]):
+        small["curve"] = curve
+        path.write_text(json.dumps(found))
+        assert gallery.training(copied, manifest) == []
+    del small["curve"]
+    path.write_text(json.dumps(found))
+    assert gallery.training(copied, manifest) == []
 
 
 def test_thumbnails_shrink_to_the_budget(made):

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -60,6 +61,55 @@ def test_first_page_and_paging(page):
     assert not page.enabled("#next")
     page.choose("#count", "240")
     assert (page.status(), len(page.cards())) == ("264 stimuli, page 1 of 2", 240)
+
+
+SLOW = """const real = window.fetch, [part, wait] = arguments;
+window.fetch = async (path, ...more) => {
+  if (path.startsWith(part)) await new Promise((then) => setTimeout(then, wait));
+  return real(path, ...more);
+};"""
+
+
+@pytest.fixture
+def served(desktop, made):
+    """The page from the server."""
+    with serving(made["rmts"]) as port:
+        yield Page(desktop, f"http://127.0.0.1:{port}/")
+
+
+def test_a_page_turned_while_painting_is_shown(served):
+    """Next, pressed while a switch has all painted anew, turns the page, and all is at rest."""
+    served.run(SLOW, "mask/", 100)
+    served.run(SLOW, "rows", 1000)
+    served.run("document.getElementById('masks').click(); document.getElementById('next').click();")
+    served.until("return document.getElementById('status').innerText.includes('page 2 of 5')")
+    served.until("return !document.getElementById('cards').hasAttribute('aria-busy')")
+
+
+def test_an_error_ends_the_wait(served):
+    """Where stimuli cannot be fetched, the page says so and is not busy for ever."""
+    served.run("window.fetch = async () => { throw new Error('gone'); };")
+    served.run("document.getElementById('next').click();")
+    served.until("return document.getElementById('status').innerText === 'Not shown: gone'")
+    assert served.run("return !document.getElementById('cards').hasAttribute('aria-busy')")
+
+
+def test_a_late_picture_is_not_drawn_over_a_later_one(served):
+    """The scene shows the last stimulus that was pointed at, in whatever order pictures come."""
+    first = served.cards()[0].split(":")[0]
+    assert first == "train, row 0"
+    served.run(SLOW, "mask/0/0", 2500)
+    served.run("document.getElementById('masks').click()")
+    served.hover(".card", 1)
+    served.hover(".card", 0)
+    served.hover(".card", 1)
+    time.sleep(0.3)
+    found = served.pixels("#large")
+    served.until(
+        "return performance.getEntriesByType('resource').some((e) => e.name.endsWith('mask/0/0'))"
+    )
+    time.sleep(0.3)
+    assert served.pixels("#large") == found
 
 
 def test_filters(page):

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 import shutil
 
 import datasets
@@ -13,7 +14,15 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
-from samediff_stimuli import InputError, design, generate, make_recipe, render, tasks
+from samediff_stimuli import (
+    InputError,
+    design,
+    generate,
+    import_factors,
+    make_recipe,
+    render,
+    tasks,
+)
 from samediff_stimuli.cards.card import card, command
 from samediff_stimuli.cards.exports.folder import export
 from samediff_stimuli.cards.importing import COLUMNS, import_folder
@@ -457,6 +466,17 @@ def test_seed_is_always_zero():
         )
 
 
+def test_names_of_classes_are_no_markup(tmp_path):
+    """Names that Markdown or HTML would read as markup stand in the card as words."""
+    names = ("<img src=x>", "[a](b)", "_c_ `d`")
+    made = import_folder(fill(tmp_path / "images", names), tmp_path / "set", workers=1)
+    body = card(made).split("---\n", 2)[2]
+    told = re.sub(r"(`+)[^`].*?[^`]\1(?!`)", "", body, flags=re.DOTALL)  # code shows what it holds
+    for name in names:
+        assert name not in told
+    assert "0 &lt;img src=x&gt;, 1 \\[a\\](b), 2 \\_c\\_ \\`d\\`" in body
+
+
 def test_card_claims_nothing(made, images, tmp_path):
     """The card claims no licence, paper or oracle for other people's images."""
     text = (made / "README.md").read_text()
@@ -515,6 +535,15 @@ def test_no_permission(images, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
     with pytest.raises(InputError, match="cannot be written: no permission"):
         import_folder(images, tmp_path / "locked" / "set", workers=1)
+
+
+def test_a_url_is_no_folder(images, tmp_path, monkeypatch):
+    """Nothing is imported to a URL, and no folder is named after one."""
+    monkeypatch.chdir(tmp_path)
+    for call in (import_folder, import_factors):
+        with pytest.raises(InputError, match="--out s3://b/n is a URL; imports write folders"):
+            call(images, "s3://b/n")
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import os
 import shlex
 import zipfile
 
@@ -620,6 +621,46 @@ def test_archives_that_change_meanwhile(kind, tmp_path, monkeypatch):
     source.write_bytes(data)
     brought(source, tmp_path / "set")
     assert verify(tmp_path / "set").problems == ()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_two_imports_do_not_share_what_they_unpack(tmp_path, monkeypatch):
+    """Sets of one name in folders yet to be made each get their own pixels."""
+    from samediff_stimuli.cards import dataset
+
+    one, _ = write(tmp_path / "one", "deflated")
+    two, _ = write(tmp_path / "two", "deflated", images=255 - IMAGES)
+    generate = dataset.generate
+
+    def meanwhile(*given, **more):
+        monkeypatch.setattr(dataset, "generate", generate)
+        brought(two, tmp_path / "b" / "set")
+        return generate(*given, **more)
+
+    monkeypatch.setattr(dataset, "generate", meanwhile)
+    brought(one, tmp_path / "a" / "set")
+    for name, images in (("a", IMAGES), ("b", 255 - IMAGES)):
+        found = StimulusDataset(tmp_path / name / "set", "grid", columns=[]).batch(range(N))
+        assert np.array_equal(found["image"].permute(0, 2, 3, 1), images)
+
+
+def test_what_is_unpacked_may_not_change(tmp_path, monkeypatch):
+    """Bytes that another process writes over the unpacked images do not become a dataset's."""
+    from samediff_stimuli.cards import importing_factors
+
+    source, _ = write(tmp_path, "deflated")
+    describe = importing_factors._origin_of_archive
+
+    def meddle(*given):
+        (scratch,) = tmp_path.glob(".set.images*")
+        with scratch.open("r+b") as file:
+            file.write(b"12345678")
+        os.utime(scratch, ns=(0, 0))
+        return describe(*given)
+
+    monkeypatch.setattr(importing_factors, "_origin_of_archive", meddle)
+    with pytest.raises(InputError, match="changed while it was imported; import it again"):
+        brought(source, tmp_path / "set")
     assert not list(tmp_path.glob(".*"))
 
 

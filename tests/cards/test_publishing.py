@@ -190,6 +190,30 @@ def test_the_card_of_two(sets, published):
     assert "DIR_OR_REPO" not in body
 
 
+def test_rows_of_several_images_are_counted_so(sets, made):
+    """The card of two tells a set's rows and all of their images, and calls neither the other."""
+    card = plan([made["das"], sets["squiggles"]], "org/two").card
+    manifest = load(made["das"])
+    rows, views = manifest.shards[0].rows, len(tasks.get("das").views)
+    assert views > 1
+    assert f"| split | rows | what is in it |\n| --- | --- | --- |\n| `train` | {rows:,} |" in card
+    assert f"| {views * sum(shard.rows for shard in manifest.shards):,} (" in card
+    assert card.count("| split | images | what is in it |") == 1
+
+
+@pytest.mark.parametrize(
+    "card", ["---\nconfigs: [\n---\n", "---\nconfigs:\n- data_files: x\n---\n", "mine", "\xff"]
+)
+def test_a_card_that_somebody_edited_is_made_anew(sets, hub, card):
+    """Whatever the card of a repository of ours has become, publishing more writes it again."""
+    publish([sets["squiggles"]], "org/edited")
+    repo = hub.repos["org/edited"]
+    repo.commit(repo.files | {"README.md": card.encode("latin-1")})
+    publish([sets["discrimination"]], "org/edited")
+    front, _ = repository.front_matter(repo.files["README.md"].decode())
+    assert len(front["configs"]) == 5
+
+
 def test_the_card_of_one_says_where_it_is(sets):
     """The card of a single dataset is its own, with the repository's name in the code."""
     card = plan([sets["squiggles"]], "org/one").card

@@ -141,8 +141,14 @@ def test_command_writes_tables_and_pictures(folders, what, tmp_path, monkeypatch
         ([TINY, "rmts", "--split", "train"], "unknown split 'train'"),
         ([TINY, "nothing"], "nothing is not a dataset"),
         (["timm:vit_bas", "rmts", "--images", "2"], "unknown timm model 'vit_bas'"),
-        (["timm:resnet18", "rmts", "--images", "2"], "need a ViT that shows its tokens"),
-        (["cnn", "rmts", "--images", "2"], "cnn is of cnn, which has no tokens"),
+        (
+            ["timm:resnet18", "rmts", "--images", "2"],
+            "attention patterns need a ViT that shows its tokens, not ResNet; use vit_mini",
+        ),
+        (
+            ["cnn", "rmts", "--images", "2"],
+            "cnn is of cnn: looks inside it need a ViT that shows its tokens",
+        ),
         (["rmts", "rmts", "--images", "2"], "rmts is a dataset; give what is to be"),
         (["absent", "rmts", "--images", "2"], "checkpoint absent does not exist"),
         (["vit", "rmts", "--images", "2", "--pretrained"], "pretrained is for timm:NAME, not vit"),

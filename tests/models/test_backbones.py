@@ -107,7 +107,7 @@ def test_named_networks_have_their_patches_and_heads(monkeypatch):
     resnet = build("resnet50", image_size=64).eval()
     assert (resnet.patch_size, resnet.n_layers, resnet.n_prefix_tokens) == (None, 0, 0)
     assert resnet(pictures(2, 64)).shape == (2, 2)
-    with pytest.raises(InputError, match="ResNet shows no tokens"):
+    with pytest.raises(InputError, match="need a ViT that shows its tokens, not ResNet"):
         resnet.forward_parts(pictures(2, 64), hidden=(1,))
 
 
@@ -360,7 +360,7 @@ def test_any_timm_network_is_a_classifier():
     model = from_timm("timm:test_convnext").eval()
     assert model(pictures(1, model.image_size)).shape == (1, 2)
     assert (model.n_layers, model.patch_size) == (0, None)
-    with pytest.raises(InputError, match="shows no tokens"):
+    with pytest.raises(InputError, match="need a ViT that shows its tokens"):
         model.forward_parts(pictures(1, model.image_size), attention=(1,))
 
 

@@ -248,6 +248,6 @@ def test_no_picture_without_matplotlib(tmp_path, monkeypatch):
     config = FactorTrainConfig(steps=1, batch_size=16, device="cpu")
     told = []
     train_factors(ToyData(GRID), {"t": ToyData(GRID)}, tmp_path, config, told.append)
-    assert "pip install samediff-stimuli[train]" in told[-1]
+    assert "pip install 'samediff-stimuli[train]'" in told[-1]
     assert (tmp_path / "result.json").exists()
     assert not (tmp_path / "result.png").exists()

@@ -323,6 +323,6 @@ def test_plot_refuses(evaluations, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="7 splits"):
         plot(many, tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r"pip install samediff-stimuli\[train\]"):
+    with pytest.raises(InputError, match=r"pip install 'samediff-stimuli\[train\]'"):
         plot(evaluations, tmp_path / "a.png")
     assert not list(tmp_path.iterdir())

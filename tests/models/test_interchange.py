@@ -295,7 +295,10 @@ def test_command_writes_page_tables_and_picture(folders, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["cnn", "das"], "cnn is of cnn, which has no tokens; train a ViT: --model vit_mini"),
+        (
+            ["cnn", "das"],
+            "cnn is of cnn: looks inside it need a ViT that shows its tokens, not SmallCNN",
+        ),
         (["das", "das"], "das is a dataset; give what is to be evaluated first"),
         (["vit", "pairs"], "is no set of counterfactual pairs; make one"),
         (["vit", "large"], "make the set with --image-size 96 --patch-size 32"),

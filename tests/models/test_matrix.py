@@ -10,7 +10,7 @@ from samediff_stimuli import InputError, generate, make_recipe
 from samediff_stimuli.cli import main
 from samediff_stimuli.manifest import load
 from samediff_stimuli.models import checkpoints, zoo
-from samediff_stimuli.models.cells import Cell
+from samediff_stimuli.models.cells import Cell, MatrixResult
 from samediff_stimuli.models.fitting import accuracy
 from samediff_stimuli.models.matrix import FirstRows, matrix
 from samediff_stimuli.models.train import TrainConfig, train
@@ -129,6 +129,23 @@ def test_median_and_interval():
     assert cell.half_width == pytest.approx(0.0962, abs=1e-4)
     sure = Cell(trained="a", tested="b", split="test", label=None, images=100, by_seed=(1.0,))
     assert 0.01 < sure.half_width < 0.02  # not nought: 100 images do not make a certainty
+
+
+def test_cells_stand_in_their_columns():
+    """A number stands under its own set, in whatever order sets were tested, or is left out."""
+    cells = [
+        ("a", "x", 0.1),
+        ("a", "y|z", 0.2),
+        ("b", "y|z", 0.4),
+        ("c", "y|z", 0.6),
+        ("c", "x", 0.5),
+    ]
+    given = {"split": "test", "label": None, "images": 4}
+    made = [Cell(trained=a, tested=b, by_seed=(value,), **given) for a, b, value in cells]
+    lines = MatrixResult(cells=tuple(made), models_trained=0).markdown().splitlines()
+    assert lines[2] == "| trained on | x | y\\|z |"
+    shown = [[cell.split(".")[0] for cell in line.split(" | ")[1:]] for line in lines[4:]]
+    assert shown == [["10", "20"], ["", "40"], ["50", "60"]]
 
 
 MISTAKES = [

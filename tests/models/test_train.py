@@ -8,8 +8,10 @@ import sys
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from samediff_stimuli import AlignedOptions, InputError, generate, make_recipe
+from samediff_stimuli.cli import main
 from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import load
 from samediff_stimuli.models import checkpoints, fitting
@@ -19,6 +21,7 @@ from samediff_stimuli.models.relation import PatchRelationNet
 from samediff_stimuli.models.schedules import drops, factor_at
 from samediff_stimuli.models.train import TrainConfig, train
 from samediff_stimuli.models.train_config import make_fabric, pick_device
+from samediff_stimuli.models.vits import trained_vit
 from samediff_stimuli.models.zoo import ModelSpec, architecture, assemble
 
 TINY = ModelSpec(name="timm:vit_tiny_patch16_224")  # 12 blocks of 3 heads
@@ -392,18 +395,77 @@ def test_wrong_checkpoints(small, tmp_path):
         checkpoints.load(tmp_path / "mixed.pt")
 
 
+def test_a_network_without_tokens_is_no_vit(small, tmp_path):
+    """A checkpoint of timm's whose network shows no tokens is refused as one to look into."""
+    manifest = load(small["rmts"])
+    what = architecture(ModelSpec(name="timm:test_convnext"), manifest)
+    checkpoints.save(tmp_path / "c.pt", assemble(what).state_dict(), what, {}, manifest)
+    with pytest.raises(InputError, match="need a ViT that shows its tokens, not ConvNeXt; use vit"):
+        trained_vit(tmp_path / "c.pt")
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path):
     """A diverged run ends with a line that says what to do."""
     with pytest.raises(InputError, match=r"loss is \w+ at step \d+; try a smaller --lr"):
         quietly(run[0], tmp_path / "y", TrainConfig(lr=1e30, warmup=0))
 
 
-def test_tensorboard(small, tmp_path):
-    """Events of every curve are written if they are asked for."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+def test_zero_is_a_value(small, tmp_path, monkeypatch):
+    """`--warmup 0` and `--disentangle 0` are not taken for options left out."""
+    configs = []
 
+    def stop(folder, out, config, *rest, **more):
+        configs.append(config)
+        raise InputError("enough")
+
+    monkeypatch.setattr("samediff_stimuli.models.train.train", stop)
+    words = ["train", str(small["rmts"]), "--out", str(tmp_path / "run")]
+    words += ["--warmup", "0", "--disentangle", "0"]
+    assert CliRunner().invoke(main, words).exit_code == 2
+    (config,) = configs
+    assert (config.warmup, config.disentangle) == (0, 0)
+
+
+def test_a_finished_run_is_replaced_when_asked(small, tmp_path):
+    """In Python as by the command, it stays to the byte without overwrite; then all of it goes."""
+    config, out = TrainConfig(epochs=1, batch_size=16), tmp_path / "run"
+    quietly(small["rmts"], out, config, tensorboard=True)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    other = dataclasses.replace(config, seed=1)
+    with pytest.raises(InputError, match="holds a finished run; give another folder, or --over"):
+        quietly(small["rmts"], out, other)
+    done = CliRunner().invoke(
+        main, ["train", *map(str, (small["rmts"], "--batch-size", 16, "--out", out))]
+    )
+    assert (done.exit_code, "holds a finished run" in done.stderr) == (2, True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    (events,) = (out / "tensorboard").iterdir()
+    quietly(small["rmts"], out, other, tensorboard=True, overwrite=True)
+    (again,) = (out / "tensorboard").iterdir()
+    assert again.name != events.name
+    quietly(small["rmts"], out, other, overwrite=True)
+    assert not (out / "tensorboard").exists()
+
+
+def test_results_do_not_go_into_a_dataset(small, tmp_path):
+    """A run folder is no dataset, and no file."""
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a dataset; give another folder"):
+        quietly(small["rmts"], small["rmts"], TrainConfig())
+    with pytest.raises(InputError, match="is a file; give a folder"):
+        quietly(small["rmts"], tmp_path / "file", TrainConfig())
+
+
+def test_tensorboard(small, tmp_path, monkeypatch):
+    """Events of every curve are written if they are asked for, and the writer is closed."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    closed, close = [], SummaryWriter.close
+    monkeypatch.setattr(SummaryWriter, "close", lambda self: (closed.append(self), close(self)))
     config = TrainConfig(epochs=2, batch_size=16)
     quietly(small["rmts"], tmp_path / "run", config, tensorboard=True)
+    assert len(closed) == 1
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     assert {"loss", "validation", "lr"} <= set(events.Tags()["scalars"])

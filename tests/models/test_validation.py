@@ -220,6 +220,15 @@ def test_reports_of_other_data_are_replaced(once, made, tmp_path, monkeypatch):
     assert "## Validation" in (folder / "README.md").read_text()
 
 
+def test_a_dataset_put_in_its_place_gets_no_report_of_another(once, made, tmp_path):
+    """A report of other content than the folder has by now is refused before anything changes."""
+    folder = shutil.copytree(made["squiggles"], tmp_path / "set")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="which was validated; validate it again"):
+        validated.attach(folder, once[2].report, None)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
 def test_recipes_add_up(again, monkeypatch):
     """Reports of several recipes stand beside each other, in the card too."""
     folder, out = again

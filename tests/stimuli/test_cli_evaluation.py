@@ -160,6 +160,17 @@ def test_audit_prints_shortcuts_with_ceilings(here, tmp_path):
     assert json.loads((tmp_path / "few.json").read_text())["shortcuts"] is None
 
 
+@pytest.mark.parametrize(
+    ("target", "says"), [(".", "--json . is a folder"), ("no/x.json", "there is no folder no")]
+)
+def test_audit_looks_at_its_target_first(here, monkeypatch, target, says):
+    """A place that no file can be written to is refused before any image is looked at."""
+    monkeypatch.setattr("samediff_stimuli.cards.audit.audit", None)
+    done = run("audit", "s0", "--json", target)
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
 def imported_set(root, classes, n, side=24):
     """A set of pictures of noise; those of class k are brighter by 12 k at the top."""
     random = np.random.default_rng(0)
