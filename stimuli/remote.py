@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samediff_stimuli.recipe import InputError
-from samediff_stimuli.recipe import in_a_line
+from samediff_stimuli.recipe import InputError, in_a_line
 from samediff_stimuli.replacing import replacing
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
