@@ -151,7 +151,7 @@ def _finish(
         recipe=recipe,
         shards=shards,
         extras=(),
-        versions=versions(parquet=shards[0].mirror is not None) | origin.versions,
+        versions={**versions(parquet=shards[0].mirror is not None), **origin.versions},
         indices=factors.write_indices(out, recipe),
         repeats=factors.repeats(out, recipe, shards),
         made_with=made_with,

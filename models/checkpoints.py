@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from samediff_stimuli.manifest import Manifest
 from samediff_stimuli.models import zoo
 from samediff_stimuli.models.zoo import Architecture
 from samediff_stimuli.recipe import InputError
+from samediff_stimuli.replacing import replacing
 
 FORMAT = 1  # of the file
 NAME = "checkpoint.pt"
@@ -133,12 +133,8 @@ def name_of(path: Path) -> str:
 
 def write(path: Path, state: Mapping[str, Any]) -> None:
     """`torch.save` under a temporary name, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         torch.save(dict(state), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from samediff_stimuli.factors import FactorSpace
 from samediff_stimuli.loaders import ShuffledBatches
 from samediff_stimuli.loaders.ahead import ahead
 from samediff_stimuli.manifest import write_atomically
-from samediff_stimuli.models import factor_report, figures
+from samediff_stimuli.models import checkpoints, factor_report, figures
 from samediff_stimuli.models.factors import Evaluation, FactorData, evaluate, sample
 from samediff_stimuli.models.run_folder import check_run_folder
 from samediff_stimuli.models.train_config import pick_device
@@ -311,19 +311,15 @@ def save(
     path: Path, model: FactorCNN, space: FactorSpace, config: FactorTrainConfig, digest: str
 ) -> None:
     """Write a checkpoint that `load_model`, and `torch.load(..., weights_only=True)`, read."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    torch.save(
-        {
-            "weights": model.state_dict(),
-            "config": dataclasses.asdict(config),
-            "space": space.name,
-            "factors": dict(zip(space.names, space.sizes, strict=True)),
-            "channels": model.channels,
-            "digest": digest,
-        },
-        temporary,
-    )
-    temporary.replace(path)
+    state = {
+        "weights": model.state_dict(),
+        "config": dataclasses.asdict(config),
+        "space": space.name,
+        "factors": dict(zip(space.names, space.sizes, strict=True)),
+        "channels": model.channels,
+        "digest": digest,
+    }
+    checkpoints.write(path, state)
 
 
 def load_model(path: Path | str) -> FactorCNN:

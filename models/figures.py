@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samediff_stimuli.recipe import InputError
+from samediff_stimuli.replacing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,9 +80,5 @@ def drawn(draw: Callable[[Path], None], path: Path, tell: Callable[[str], None])
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG under a temporary name, then rename it; no version of matplotlib is in it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

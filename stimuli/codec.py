@@ -34,7 +34,7 @@ def inflate_all(streams: Sequence[bytes], out: NDArray[np.uint8]) -> int | None:
         The number of the first that was not intact or did not fill its row exactly; None if all
         did.
     """
-    size, views = out.shape[1], list(map(memoryview, out))
+    size, views = out.shape[1], [row.data for row in out]
     # Threads contend for the lock here: between two images it is held for as short as can be.
     for number, (stream, view) in enumerate(zip(streams, views, strict=True)):
         try:

@@ -225,10 +225,11 @@ def about(source: Source, format: Format) -> dict[str, str]:
 
 def format_of(about: object) -> type[Format] | None:
     """The format of an export that OUT/export.json tells of; None if it tells of none of ours."""
+    if not isinstance(about, dict) or about.get("export") != _KIND:
+        return None
     try:
-        ours = isinstance(about, dict) and about.get("export") == _KIND
-        return exports.get(str(about["format"])) if ours else None
-    except (KeyError, InputError):
+        return exports.get(str(about.get("format")))
+    except InputError:
         return None
 
 
