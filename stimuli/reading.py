@@ -150,12 +150,12 @@ class SplitReader:
         places, files = self._places[view][stored], self._files[which]
         if (files >= 0).all():
             return list(map(os.pread, files.tolist(), places[:, 1].tolist(), places[:, 0].tolist()))
-        streams = [b""] * len(stored)
-        for shard in np.unique(which).tolist():
-            mine = np.flatnonzero(which == shard)
-            for row, stream in zip(mine, self._readers[shard].streams(places[mine]), strict=True):
-                streams[row] = stream
-        return streams
+        return [
+            os.pread(file, size, offset) if file >= 0 else self._readers[shard].stream(offset, size)
+            for file, shard, (offset, size) in zip(
+                files.tolist(), which.tolist(), places.tolist(), strict=True
+            )
+        ]
 
     def _open(self, shard: int) -> None:
         """Copy the places of a shard's images to where all rows' are."""

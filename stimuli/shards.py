@@ -251,12 +251,12 @@ class ShardReader:
         """A descriptor of the file; -1 if it is opened for each reading."""
         return self._open().file
 
-    def streams(self, places: NDArray[np.int64]) -> list[bytes]:
-        """What lies at some of the file's places."""
+    def stream(self, offset: int, size: int) -> bytes:
+        """The bytes at a place in the file."""
         kept = self.file
         file = os.open(self.path, os.O_RDONLY) if kept < 0 else kept
         try:
-            return [os.pread(file, size, offset) for offset, size in places.tolist()]
+            return os.pread(file, size, offset)
         finally:
             if kept < 0:
                 os.close(file)
@@ -272,7 +272,7 @@ class ShardReader:
         places = self.places(view)
         if rows and max(rows) >= len(places):
             raise DamagedError(f"{self.path} has {len(places)} rows, and no row {max(rows)}")
-        streams = self.streams(places[list(rows)])
+        streams = [self.stream(*place) for place in places[list(rows)].tolist()]
         damaged = codec.inflate_all(streams, out.reshape(len(out), math.prod(out.shape[1:])))
         if damaged is not None:
             raise DamagedError(f"{self.path}: the {view} of row {rows[damaged]} is damaged")

@@ -108,8 +108,8 @@ def every_set(table: list[list[str]], folder: Path) -> None:
     (folder / "png").mkdir()
     plain = rate(600, lambda: outlines_plainly(folder / "png", 600), 1)
     for name, task in tasks.registry().items():
-        if not task.variants or name in FACTOR_SETS:
-            continue  # made of the user's own images, or a grid: see grids.py
+        if not task.variants or task.costly or name in FACTOR_SETS:
+            continue  # the user's own images, or on a page of its own: rendering.py, grids.py
         for variant in SETS.get(name, [next(iter(task.variants))]):
             recipe = make_recipe(name, 0, task.variants[variant])
             rows = sum(split.rows for split in task.splits(recipe))
@@ -144,16 +144,18 @@ def loading(table: list[list[str]], folder: Path) -> None:
     for task in ("discrimination", "rmts"):
         made = folder / f"{task}-False"
         data = StimulusDataset(made, "train")
-        ours_loader = make_loader(data, 64, shuffle=True)
-        drain(ours_loader)
-        ours = rate(4 * len(data), lambda loader=ours_loader: [drain(loader) for _ in range(4)])
         file = next((made / "hdf5").rglob("train-00000*.h5"))
         plain = H5Dataset(file)
         loader = DataLoader(plain, batch_size=64, shuffle=True, num_workers=2)
         theirs = rate(len(plain), lambda loader=loader: drain(loader))
         versus = f"{theirs:,.0f} (DataLoader over h5py, 2 workers)"
-        row = [f"load {task}, shuffled, batches of 64"]
-        table.append([*row, f"{ours:,.0f} images/s", versus, f"{ours / theirs:.1f}"])
+        for workers in (0, 2):
+            ours_loader = make_loader(data, 64, shuffle=True, num_workers=workers)
+            drain(ours_loader)
+            ours = rate(4 * len(data), lambda loader=ours_loader: [drain(loader) for _ in range(4)])
+            by = f"{workers} worker processes" if workers else "threads"
+            row = [f"load {task}, shuffled, batches of 64, {by}"]
+            table.append([*row, f"{ours:,.0f} images/s", versus, f"{ours / theirs:.1f}"])
     batch = np.full((64, 224, 224, 3), 7, dtype=np.uint8)
     target = np.empty_like(batch)
     floor = rate(64 * 50, lambda: [np.copyto(target, batch) for _ in range(50)])
@@ -227,7 +229,8 @@ def main(images: int, out: Path | None, no_memory: bool) -> None:
     about = (
         f"`python -m tests.benchmarks --images {images}` on {platform.machine()}, "
         f"{available_workers()} processors, Python {platform.python_version()}, "
-        f"NumPy {np.__version__}. Medians of {ROUNDS} rounds; ratio is ours to the alternative's."
+        f"NumPy {np.__version__}. Medians of {ROUNDS} rounds; ratio is ours to the alternative's. "
+        "[PEERS.md](PEERS.md) has other loading libraries, [SCALE.md](SCALE.md) cost as sets grow."
     )
     show_page("Benchmarks", about, table, out)
 
