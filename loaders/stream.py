@@ -25,7 +25,8 @@ class StimulusStream(IterableDataset[Batch]):
     paper's options; InputError then); other splits, and grids of factors, end where their rows end.
 
     Batches are dealt in turn to distributed ranks and, within a rank, to DataLoader workers. Use
-    `DataLoader(stream, batch_size=None, num_workers=...)`, or iterate over it directly.
+    `DataLoader(stream, batch_size=None, num_workers=...)`, or iterate over it directly: one process
+    renders faster than two hand over, unless what else it does takes its time.
 
     Args:
         recipe: what to make, from `make_recipe`.
