@@ -21,6 +21,7 @@ from samediff_stimuli import (
     clusters,
     engine,
     engines,
+    export,
     generate,
     make_recipe,
     verification,
@@ -313,6 +314,15 @@ def test_verify_has_one_worker_or_more(tmp_path, workers):
             call(tmp_path / "set", workers=workers)
 
 
+TEST = {"splits": ["test"]}
+
+
+def files_of(folder):
+    """Path -> bytes of a folder."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
 @pytest.mark.slow
 def test_dask_makes_the_same_set_though_a_worker_is_killed(digest, tmp_path):
     """A real cluster gives the digest of one process and counts every row, through a kill -9."""
@@ -331,6 +341,9 @@ def test_dask_makes_the_same_set_though_a_worker_is_killed(digest, tmp_path):
         how = {"engine": Engine(name="dask", address=address), "on_rows": on_rows}
         made = generate(RECIPE, tmp_path / "set", **how)
         report = verify(tmp_path / "set", engine=how["engine"])
+        export(tmp_path / "set", tmp_path / "afar", "webdataset", **TEST, engine=how["engine"])
+    export(tmp_path / "set", tmp_path / "here", "webdataset", **TEST)
+    assert files_of(tmp_path / "afar") == files_of(tmp_path / "here")
     assert made.digest() == digest
     assert (report.decoded, report.problems) == (9696, ())
     assert killed
@@ -358,6 +371,10 @@ def test_ray_makes_the_same_set(digest, tmp_path, monkeypatch):
         done = subprocess.run([*COMMAND, *words], capture_output=True, text=True)
         words = ["verify", tmp_path / "set", "--engine", "ray", "--address", address]
         checked = subprocess.run([*COMMAND[:3], *words], capture_output=True, text=True)
+        afar = Engine(name="ray", address=address)
+        export(tmp_path / "set", tmp_path / "afar", "parquet", **TEST, engine=afar)
+    export(tmp_path / "set", tmp_path / "here", "parquet", **TEST)
+    assert files_of(tmp_path / "afar") == files_of(tmp_path / "here")
     assert done.returncode == 0, done.stderr
     assert checked.returncode == 0, checked.stderr
     assert "9,696 images decoded" in checked.stdout
