@@ -43,59 +43,37 @@ class Target:
     staging: Path
     made: Manifest | None
 
-    @contextlib.contextmanager
-    def sending(self) -> Iterator[Outgoing]:
-        """Send a dataset while it is being made in the staging folder.
 
-        Raises:
-            InputError: if the place cannot be reached any more; what arrived stays, and the same
-                call goes on from there.
-        """
-        with contextlib.ExitStack() as until_sent:
-            yield Outgoing(self, until_sent)
-
-
-class Outgoing:
+class _Outgoing:
     """A dataset on its way. What was there before stays until the first shard is finished.
 
     Args:
         target: where it goes.
+        on_bytes: told the bytes of each file once it is there, from any thread.
         until_sent: closed when it is there, or given up.
     """
 
-    def __init__(self, target: Target, until_sent: contextlib.ExitStack) -> None:
-        """Send nothing yet."""
-        self._target, self._until_sent = target, until_sent
+    def __init__(
+        self, target: Target, on_bytes: Callable[[int], None], until_sent: contextlib.ExitStack
+    ) -> None:
+        self._target, self._on_bytes, self._until_sent = target, on_bytes, until_sent
         self._begun: Sending | None = None
 
     def shard(self, record: ShardRecord) -> None:
-        """Begin to send a finished shard.
-
-        Raises:
-            InputError: if an earlier one could not be sent.
-        """
+        """Begin to send a finished shard."""
         for file in record.files():
             self._sending().add(file)
 
-    def finish(self, made: Manifest, on_bytes: Callable[[int], None] = lambda n: None) -> None:
-        """Send what is lacking of the finished dataset, and remove the staging folder.
-
-        Args:
-            made: its manifest.
-            on_bytes: told the bytes of each file once it is there, the manifest's left out.
-
-        Raises:
-            InputError: if the place cannot be reached any more.
-            DamagedError: if the place holds other bytes than were sent.
-        """
-        self._sending().finish(NAME, made.files(), on_bytes)
+    def finish(self, made: Manifest) -> None:
+        """Send what is lacking of the finished dataset, and remove the staging folder."""
+        self._sending().finish(NAME, made.files())
         shutil.rmtree(self._target.staging, ignore_errors=True)
 
     def _sending(self) -> Sending:
         if self._begun is None:
             there, staging = self._target.there, self._target.staging
-            begin = sending(there, staging, _claim(staging), NAME, _is_ours)
-            self._begun = self._until_sent.enter_context(begin)
+            given = there, staging, _claim(staging), NAME, _is_ours, self._on_bytes
+            self._begun = self._until_sent.enter_context(sending(*given))
         return self._begun
 
 
@@ -155,6 +133,7 @@ def generate(
     storage_options: Mapping[str, Any] | None = None,
     on_rows: Callable[[int], None] = lambda rows: None,
     on_shard: Callable[[ShardRecord], None] = lambda record: None,
+    on_bytes: Callable[[int], None] = lambda n: None,
     **how: Any,
 ) -> Manifest:
     """Make a dataset and send it to a URL; finish one that was interrupted. See `target`.
@@ -167,6 +146,7 @@ def generate(
         storage_options: of fsspec's file system.
         on_rows: as for `dataset.generate`.
         on_shard: as for `dataset.generate`.
+        on_bytes: told the bytes of each file once it is there, from any thread.
         how: what else `dataset.generate` takes.
 
     Returns:
@@ -179,7 +159,8 @@ def generate(
         if place.made is not None:
             on_rows(sum(shard.rows for shard in place.made.shards))
             return place.made
-        with place.sending() as outgoing:
+        with contextlib.ExitStack() as until_sent:
+            outgoing = _Outgoing(place, on_bytes, until_sent)
 
             def finished(record: ShardRecord) -> None:
                 outgoing.shard(record)

@@ -35,11 +35,13 @@ class Sending:
         there: where it goes.
         folder: the folder here.
         listed: what was there when it began.
+        on_bytes: told the bytes of each file once it is there, from any thread.
     """
 
     there: Store
     folder: Path
     listed: dict[str, Listed]
+    on_bytes: Callable[[int], None]
     _pool: ThreadPoolExecutor
     _begun: dict[str, Future[None] | None] = field(default_factory=dict)  # None: it is there
     _failed: list[BaseException] = field(default_factory=list)
@@ -55,18 +57,12 @@ class Sending:
         if file.path not in self._begun:
             self._begun[file.path] = self._pool.submit(self._put, file)
 
-    def finish(
-        self,
-        marker: str,
-        files: Sequence[FileRecord],
-        on_bytes: Callable[[int], None] = lambda n: None,
-    ) -> None:
+    def finish(self, marker: str, files: Sequence[FileRecord]) -> None:
         """Send what is lacking, and last of all the file that says that all is there.
 
         Args:
             marker: that file, relative to the folder.
             files: all others.
-            on_bytes: told the bytes of each of them once it is there.
 
         Raises:
             UnreachableError: if a file cannot be sent.
@@ -77,26 +73,26 @@ class Sending:
             self.add(file)
             waiting.append(file)
             if len(waiting) > 2 * _AT_ONCE:
-                self._wait_for(waiting.popleft(), on_bytes)
+                self._wait_for(waiting.popleft())
         while waiting:
-            self._wait_for(waiting.popleft(), on_bytes)
+            self._wait_for(waiting.popleft())
         _check_sizes(self.there, files)
         self.there.put(self.folder / marker, marker)
         self.there.remove([CLAIM])
         self.there.remove_folder(PARTIAL)
 
-    def _wait_for(self, file: FileRecord, on_bytes: Callable[[int], None]) -> None:
+    def _wait_for(self, file: FileRecord) -> None:
         begun = self._begun[file.path]
         if begun is not None:
             begun.result()
             self._begun[file.path] = None
-        on_bytes(file.n_bytes)
 
     def _put(self, file: FileRecord) -> None:
         try:
             source = self.folder / file.path
             if not is_there(self.listed.get(file.path), file, source):
                 self.there.put(source, file.path)
+            self.on_bytes(file.n_bytes)
         except BaseException as error:
             self._failed.append(error)
             raise
@@ -109,6 +105,7 @@ def sending(
     claim: dict[str, Any],
     marker: str,
     is_ours: Callable[[str], bool],
+    on_bytes: Callable[[int], None],
 ) -> Iterator[Sending]:
     """Make a place a folder's, and send its files.
 
@@ -118,6 +115,7 @@ def sending(
         claim: what its bytes follow from, as plain data.
         marker: the file that says that all is there.
         is_ours: whether a file there, relative to the place, may be removed.
+        on_bytes: told the bytes of each file once it is there, from any thread.
 
     Raises:
         InputError: if the place cannot be reached any more; what arrived stays, and the same call
@@ -133,7 +131,8 @@ def sending(
             ours = (path for path in there.listed() if is_ours(path))
             there.remove([path for path in ours if path != CLAIM])
             there.write(CLAIM, json.dumps(claim | {"cleared": True}).encode())
-        yield Sending(there=there, folder=folder, listed=there.listed(), _pool=pool)
+        listed = there.listed()
+        yield Sending(there=there, folder=folder, listed=listed, on_bytes=on_bytes, _pool=pool)
     except UnreachableError as error:
         raise InputError(
             f"{error}, and run the same command again: what arrived is not sent twice"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from samediff_stimuli.cli_report import progress, say_exported, say_held
+from samediff_stimuli.cli_report import progresses, say_exported, say_held
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.remote import is_url
 
@@ -53,20 +52,13 @@ def generate(recipe: Recipe, name: str, url: str, overwrite: bool, **how: Any) -
         how: what else `dataset.generate` takes.
     """
     from samediff_stimuli import tasks
-    from samediff_stimuli.cards import dataset, remote
+    from samediff_stimuli.cards import remote
 
     began = time.perf_counter()
     total = sum(split.rows for split in tasks.get(recipe.task).stored_splits(recipe))
-    with remote.target(url, recipe, parquet=how["parquet"], overwrite=overwrite) as place:
-        made = place.made
-        if made is None:
-            with place.sending() as outgoing:
-                with progress(total, f"making and sending {name}") as on_rows:
-                    how |= {"on_rows": on_rows, "on_shard": outgoing.shard}
-                    made = dataset.generate(recipe, place.staging, **how)
-                n_bytes = sum(file.n_bytes for file in made.files())
-                with progress(n_bytes, f"sending what is left of {name}") as on_bytes:
-                    outgoing.finish(made, on_bytes)
+    with progresses((total, f"making {name}"), (None, f"sending {name}")) as (on_rows, on_bytes):
+        how |= {"overwrite": overwrite, "on_rows": on_rows, "on_bytes": on_bytes}
+        made = remote.generate(recipe, url, **how)
     say_held(url, made, time.perf_counter() - began)
     first = tasks.get(recipe.task).splits(recipe)[0].name
     click.echo("\nNext:\n  from samediff_stimuli.loaders import from_url")
@@ -80,22 +72,17 @@ def export(source: Source, url: str, format: Format, **how: Any) -> None:
         source: what is exported.
         url: of the folder.
         format: that planned it.
-        how: what else `exports.remote.prepared` takes.
+        how: what else `exports.remote.send` takes.
     """
     from samediff_stimuli.cards.exports import remote
 
-    name = source.made.name
-    with ExitStack() as until_sent:
-        with progress(format.steps(source), f"exporting {name}") as on_rows:
-            source = replace(source, on_rows=on_rows)
-            written = until_sent.enter_context(remote.prepared(source, url, format, **how))
-        n_bytes = sum(file.n_bytes for file in written.files)
-        with progress(n_bytes, f"sending {name}") as on_bytes:
-            written.send(on_bytes)
+    name, steps = source.made.name, format.steps(source)
+    with progresses((steps, f"exporting {name}"), (None, f"sending {name}")) as (rows, sent):
+        shown = remote.send(replace(source, on_rows=rows), url, format, on_bytes=sent, **how)
     there, here = (json.dumps(each, ensure_ascii=False) for each in (url, _name_of(url)))
     fetch = f"fs, root = fsspec.url_to_fs({there}); fs.get(root, {here}, recursive=True)"
     fetching = f"python -c {shlex.quote(f'import fsspec; {fetch}')}  # to have it here"
-    say_exported(url, written.shown, [fetching])
+    say_exported(url, shown, [fetching])
 
 
 def _name_of(url: str) -> str:

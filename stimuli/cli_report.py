@@ -6,6 +6,7 @@ import contextlib
 import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def progress(total: int | None, what: str) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr; yields the function to tell it how many rows or bytes are done."""
+    with progresses((total, what)) as (advance,):
+        yield advance
+
+
+@contextlib.contextmanager
+def progresses(*bars: tuple[int | None, str]) -> Iterator[tuple[Callable[[int], None], ...]]:
+    """Several at once, as `progress` has one."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
     from rich.progress import Task as Job
@@ -36,8 +44,8 @@ def progress(total: int | None, what: str) -> Iterator[Callable[[int], None]]:
     text, done = TextColumn("{task.description}"), MofNCompleteColumn()
     columns = (text, BarColumn(), done, Speed(), Remaining())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        job = bar.add_task(what, total=total)
-        yield lambda rows: bar.advance(job, rows)
+        jobs = [bar.add_task(what, total=total) for total, what in bars]
+        yield tuple(partial(bar.advance, job) for job in jobs)
 
 
 def size(n_bytes: int) -> str:

@@ -71,8 +71,7 @@ def export(
     if is_url(out):
         from samediff_stimuli.cards.exports import remote
 
-        with remote.prepared(source, str(out), chosen, **how) as written:
-            written.send()
+        remote.send(source, str(out), chosen, **how)
     else:
         write(source, out, chosen, **how)
     return source.made

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,45 +21,7 @@ from samediff_stimuli.recipe import InputError
 from samediff_stimuli.remote import Store
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """An export in a folder of the cache, ready to be sent; see `prepared`.
-
-    Attributes:
-        there: where it goes.
-        folder: the folder here.
-        files: all its files but the marker.
-        shown: what it holds, in short, for people.
-    """
-
-    there: Store
-    folder: Path
-    files: tuple[FileRecord, ...]
-    shown: tuple[str, ...]
-    _of: dict[str, Any]
-    _is_ours: Callable[[str], bool]
-
-    def send(self, on_bytes: Callable[[int], None] = lambda n: None) -> None:
-        """Send it, but for what is there, and remove the folder.
-
-        Args:
-            on_bytes: told the bytes of each file once it is there.
-
-        Raises:
-            InputError: if the place cannot be reached any more; what arrived stays, and the same
-                export goes on from there.
-            DamagedError: if the place holds other bytes than were sent.
-        """
-        content = hashlib.sha256("".join(file.sha256 for file in self.files).encode())
-        claim = {"of": self._of, "content": content.hexdigest()}
-        given = self.there, self.folder, claim, MARKER, self._is_ours
-        with sending.sending(*given) as outgoing:
-            outgoing.finish(MARKER, self.files, on_bytes)
-        shutil.rmtree(self.folder.parent, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def prepared(
+def send(
     source: Source,
     url: str,
     format: Format,
@@ -69,21 +29,26 @@ def prepared(
     overwrite: bool = False,
     workers: int | None = None,
     engine: Engine = LOKY,
-) -> Iterator[Prepared]:
-    """Write what a format has planned to a folder of the cache, unless it is there from before.
+    on_bytes: Callable[[int], None] = lambda n: None,
+) -> Sequence[str]:
+    """Write what a format has planned, and send it; what was interrupted goes on.
 
     Args:
         source: what is exported.
-        url: of the folder that it goes to, e.g. "s3://bucket/rmts-png"; held against others here.
+        url: of the folder, e.g. "s3://bucket/rmts-png".
         format: that planned it.
         overwrite: replace an earlier export there.
         workers: as for `export`.
         engine: as for `export`.
+        on_bytes: told the bytes of each file once it is there, from any thread.
+
+    Returns:
+        What is there, in short, for people.
 
     Raises:
-        InputError: as for `export`, or if the place cannot be reached or written to; nothing is
-            changed there.
-        DamagedError: a shard cannot be read.
+        InputError: as for `export`, or if the place cannot be reached; what arrived stays, and the
+            same call goes on from there.
+        DamagedError: a shard cannot be read, or the place holds other bytes than were sent.
         OSError: if the disk is full.
     """
     there = sending.place(url)
@@ -104,14 +69,14 @@ def prepared(
         if not is_export(here):
             staging.mkdir(exist_ok=True)
             write(source, here, format, workers=workers, engine=engine)
-        yield Prepared(
-            there=there,
-            folder=here,
-            files=_files(here),
-            shown=tuple(format.shown(here)),
-            _of=of,
-            _is_ours=_is_of(replaced, format),
-        )
+        files, shown = _files(here), format.shown(here)
+        content = hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
+        claim = {"of": of, "content": content}
+        given = there, here, claim, MARKER, _is_of(replaced, format), on_bytes
+        with sending.sending(*given) as outgoing:
+            outgoing.finish(MARKER, files)
+        shutil.rmtree(staging, ignore_errors=True)
+        return shown
 
 
 def _check(there: Store, of: dict[str, Any], format: Format, overwrite: bool) -> type[Format]:
@@ -148,7 +113,7 @@ def _is_of(replaced: type[Format], format: Format) -> Callable[[str], bool]:
     return is_of
 
 
-def _files(folder: Path) -> tuple[FileRecord, ...]:
+def _files(folder: Path) -> list[FileRecord]:
     """All files of an export but its marker, in order."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return tuple(record_of(folder, path) for path in paths if path != folder / MARKER)
+    return [record_of(folder, path) for path in paths if path != folder / MARKER]
