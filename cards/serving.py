@@ -259,12 +259,19 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, shown: Shown, port: int) -> None:
         self.shown = shown
+        self.ended = False
         self.policy = f"{gallery_page.policy(served=True)}; frame-ancestors 'none'"
         super().__init__((HOST, port), _Handler)
 
+    def server_close(self) -> None:
+        """Listen no more; connections that are open end with the process."""
+        self.ended = True
+        super().server_close()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Browsers hang up as they please: that is no error of ours."""
-        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+        """Browsers hang up as they please: that is no error of ours, nor is one of an ended server,
+        whose threads find the interpreter half gone."""
+        if not (self.ended or isinstance(sys.exception(), (ConnectionError, TimeoutError))):
             super().handle_error(request, client_address)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import h5py
 import numpy as np
 import pytest
@@ -221,7 +222,8 @@ def _words(draw: st.DrawFn, sets: list[Path]) -> list[str]:
     commands = sorted(main.commands)
     command = draw(st.sampled_from([*commands, "nothing", "", "--version", "-x"]))
     known = main.commands.get(command)
-    flags = [flag for param in known.params for flag in param.opts] if known else []
+    params = known.get_params(click.Context(known)) if known else []  # some are added when asked
+    flags = [flag for param in params for flag in param.opts]
     flags = [flag for flag in flags if flag.startswith("-")]
     flags += ["--task", "--seed", "--out", "--image-size", "--hold-out", "--objects", "--help", "-"]
     names = [*tasks.registry(), "rtms", "quick", "cpu", "png", "dsprites", "mymodel:answer"]
