@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import shutil
@@ -37,11 +38,13 @@ class Target:
         there: the place.
         staging: folder of this machine where the dataset is made first.
         made: its manifest if the dataset is there already, whole.
+        check: what `target` raises now; the manifest as it is now.
     """
 
     there: Store
     staging: Path
     made: Manifest | None
+    check: Callable[[], Manifest | None]
 
 
 class _Outgoing:
@@ -72,6 +75,11 @@ class _Outgoing:
     def _sending(self) -> Sending:
         if self._begun is None:
             there, staging = self._target.there, self._target.staging
+            if self._target.check() is not None:  # much may have happened there meanwhile
+                raise InputError(
+                    f"--out {there.url} has been sent by another meanwhile, whole; run the same "
+                    "command again to see that"
+                )
             given = there, staging, _claim(staging), NAME, _is_ours, self._on_bytes
             self._begun = self._until_sent.enter_context(sending(*given))
         return self._begun
@@ -101,10 +109,11 @@ def target(
     """
     there = place(url, storage_options)
     with staging(there, recipe.digest(), parquet) as here:
-        made = _check(there, recipe, parquet, overwrite)
+        check = functools.partial(_check, there, recipe, parquet, overwrite)
+        made = check()
         if made is not None:
             shutil.rmtree(here, ignore_errors=True)  # of a run that was killed when all was sent
-        yield Target(there=there, staging=here, made=made)
+        yield Target(there=there, staging=here, made=made, check=check)
 
 
 @contextlib.contextmanager
@@ -116,12 +125,14 @@ def staging(there: Store, *what: object) -> Iterator[Path]:
         what: what is made, as plain data; the same comes to the same folder.
 
     Raises:
-        InputError: if another process makes the same.
+        InputError: if another process makes something for the same place.
     """
-    named = json.dumps([there.url, *what])
-    here = caches.folder() / "sending" / hashlib.sha256(named.encode()).hexdigest()[:32]
-    with locks.held(here.with_name(f"{here.name}{locks.NAME}"), f"--out {there.url}"):
-        yield here
+    place, made = (
+        caches.folder() / "sending" / hashlib.sha256(named.encode()).hexdigest()[:32]
+        for named in (there.url, json.dumps([there.url, *what]))
+    )
+    with locks.held(place.with_name(f"{place.name}{locks.NAME}"), f"--out {there.url}"):
+        yield made
 
 
 def generate(

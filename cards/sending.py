@@ -106,6 +106,7 @@ def sending(
     marker: str,
     is_ours: Callable[[str], bool],
     on_bytes: Callable[[int], None],
+    replaces: dict[str, Any] | None = None,
 ) -> Iterator[Sending]:
     """Make a place a folder's, and send its files.
 
@@ -116,6 +117,7 @@ def sending(
         marker: the file that says that all is there.
         is_ours: whether a file there, relative to the place, may be removed.
         on_bytes: told the bytes of each file once it is there, from any thread.
+        replaces: what the claim says, until all of that is removed, of what another left there.
 
     Raises:
         InputError: if the place cannot be reached any more; what arrived stays, and the same call
@@ -123,10 +125,12 @@ def sending(
     """
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
-        if read_json(there, CLAIM) == claim | {"cleared": True}:
+        begun, uncleared = read_json(there, CLAIM), claim | {"cleared": False, "replaces": replaces}
+        if begun == claim | {"cleared": True}:
             there.remove([marker])
         else:
-            there.write(CLAIM, json.dumps(claim | {"cleared": False}).encode())
+            if begun != uncleared:
+                there.write(CLAIM, json.dumps(uncleared).encode())
             there.remove([marker])  # from here on it is nothing
             ours = (path for path in there.listed() if is_ours(path))
             there.remove([path for path in ours if path != CLAIM])
@@ -169,16 +173,17 @@ def check_writable(there: Store) -> None:
 
 
 def files_there(there: Store) -> dict[str, Listed]:
-    """What is at a place, by path.
+    """What is at a place, by path; of what runs leave while they send, only a claim that says so.
 
     Raises:
         InputError: if the place is itself a file.
     """
     listed = there.listed()
-    listed.pop(_PROBE, None)
     if "" in listed:
         raise InputError(f"--out {there.url} is a file; give a folder")
-    return listed
+    claimed = CLAIM in listed and read_json(there, CLAIM) is not None  # a write may be cut
+    left = f"{PARTIAL}/"
+    return {p: f for p, f in listed.items() if not p.startswith(left) or (claimed and p == CLAIM)}
 
 
 def read_json(there: Store, path: str) -> dict[str, Any] | None:

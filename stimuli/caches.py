@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import shutil
 import tempfile
 from functools import lru_cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from samediff_stimuli.recipe import InputError
@@ -45,7 +45,8 @@ def _usable(wanted: str) -> Path:
         with contextlib.suppress(OSError):
             return _checked(Path(cache) / "samediff-stimuli")
     place = Path(tempfile.mkdtemp(prefix="samediff-stimuli-"))
-    atexit.register(_remove, place, os.getpid())
+    gone = {"ignore_errors": True}
+    Finalize(None, shutil.rmtree, (place,), gone, exitpriority=-1)  # atexit passes over workers
     return place
 
 
@@ -54,9 +55,3 @@ def _checked(place: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=place):
         return place
-
-
-def _remove(place: Path, process: int) -> None:
-    """Remove a folder at the end of the process that made it, not of a fork."""
-    if os.getpid() == process:
-        shutil.rmtree(place, ignore_errors=True)

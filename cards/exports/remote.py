@@ -21,6 +21,10 @@ from samediff_stimuli.recipe import InputError
 from samediff_stimuli.remote import Store
 
 
+class _HeldError(InputError):
+    """An export is there, and is not to be replaced."""
+
+
 def send(
     source: Source,
     url: str,
@@ -62,20 +66,23 @@ def send(
     with remote.staging(there, of) as staging:
         here = staging / "export"  # beside it, what writing it leaves if it is killed
         try:
-            replaced = _check(there, of, format, overwrite)
-        except InputError:
-            shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed when all was sent
+            _check(there, of, format, overwrite)
+        except _HeldError:
+            _remove(staging, here)  # of a run that was killed when all was sent
             raise
         if not is_export(here):
+            shutil.rmtree(here, ignore_errors=True)  # what `_remove` left that was killed
             staging.mkdir(exist_ok=True)
             write(source, here, format, workers=workers, engine=engine)
         files, shown = _files(here), format.shown(here)
         content = hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
         claim = {"of": of, "content": content}
+        replaced = _check(there, of, format, overwrite)  # much may have happened there meanwhile
+        replaces = {"export": of["export"], "format": replaced.name}
         given = there, here, claim, MARKER, _is_of(replaced, format), on_bytes
-        with sending.sending(*given) as outgoing:
+        with sending.sending(*given, replaces=replaces) as outgoing:
             outgoing.finish(MARKER, files)
-        shutil.rmtree(staging, ignore_errors=True)
+        _remove(staging, here)
         return shown
 
 
@@ -83,12 +90,13 @@ def _check(there: Store, of: dict[str, Any], format: Format, overwrite: bool) ->
     """Raise InputError unless the export may be sent there; the format of what is there."""
     listed = sending.files_there(there)
     begun = sending.read_json(there, sending.CLAIM) or {}
-    found = format_of(begun.get("of") or sending.read_json(there, MARKER))
+    uncleared = None if begun.get("cleared") else begun.get("replaces")  # its files are still there
+    found = format_of(uncleared or begun.get("of") or sending.read_json(there, MARKER))
     if listed and found is None:
         raise InputError(f"--out {there.url} is not empty and no export of ours; give a new folder")
     if listed and begun.get("of") != of:
         if not overwrite:
-            raise InputError(
+            raise _HeldError(
                 f"--out {there.url} holds an export; give another folder, or --overwrite"
             )
         is_ours = _is_of(found or type(format), format)
@@ -111,6 +119,12 @@ def _is_of(replaced: type[Format], format: Format) -> Callable[[str], bool]:
         return ours or any(pattern.fullmatch(path) for pattern in patterns)
 
     return is_of
+
+
+def _remove(staging: Path, export: Path) -> None:
+    """Remove a staging folder; first what says that the export in it is whole."""
+    (export / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(staging, ignore_errors=True)
 
 
 def _files(folder: Path) -> list[FileRecord]:

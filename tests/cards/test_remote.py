@@ -18,8 +18,8 @@ import pytest
 from click.testing import CliRunner
 
 from samediff_stimuli import caches, cli, generate, make_recipe, manifest, remote, tasks, verify
+from samediff_stimuli.cards import dataset, sending
 from samediff_stimuli.cards import remote as remotes
-from samediff_stimuli.cards import sending
 from samediff_stimuli.loaders import FactorDataset, StimulusDataset, fetched, from_url
 from samediff_stimuli.loaders import remote as reading
 from samediff_stimuli.recipe import InputError
@@ -195,10 +195,33 @@ def test_a_folder_of_somebody_else_is_left_alone():
 
 
 def test_two_senders_of_one_dataset(local):
-    """The second is told so, and changes nothing."""
+    """The second is told so, and changes nothing; also one of another dataset to that place."""
     with remotes.target(URL, recipe()):
-        assert "is being written by process" in one_line(generate, recipe(), URL, workers=1)
+        for seed in (0, 1):
+            assert "is being written by process" in one_line(generate, recipe(seed), URL, workers=1)
     assert in_memory() == {}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_another_machine_sends_meanwhile_is_left_alone(seed, local, monkeypatch):
+    """A whole dataset that arrives while this one is made is not removed, its own or another."""
+    plain = dataset.generate
+
+    def late(*words, **how):
+        put(files_of(local))
+        return plain(*words, **how)
+
+    monkeypatch.setattr(dataset, "generate", late)
+    told = one_line(remotes.generate, recipe(seed), URL, workers=1)
+    assert ("holds another dataset" if seed else "sent by another meanwhile") in told
+    assert in_memory() == files_of(local)
+
+
+def test_a_claim_that_was_cut_holds_no_place(local):
+    """It is as if nothing were there, whatever else a run left beside it."""
+    put({".partial/sending.json": b"", ".partial/other": b"x"})
+    generate(recipe(), URL, workers=1)
+    assert in_memory() == files_of(local)
 
 
 WRONG = {
@@ -513,10 +536,12 @@ def test_a_cache_that_cannot_be_used_is_named(monkeypatch, tmp_path):
 
 
 def test_a_temporary_cache_goes_with_its_process(tmp_path):
-    """It serves one process, and leaves nothing on a machine whose home cannot be written."""
+    """It serves one process, also a worker, and leaves nothing where no home can be written."""
     (tmp_path / "file").touch()
     code = (
-        "import os; from samediff_stimuli import caches; print(caches.folder(), flush=True)\n"
+        "import multiprocessing, os; from samediff_stimuli import caches\n"
+        "worker = multiprocessing.get_context('fork').Process(target=caches.folder)\n"
+        "worker.start(); worker.join(); print(caches.folder(), flush=True)\n"
         "child = os.fork()\n"
         "if not child: raise SystemExit  # a fork's end is not the process's\n"
         "os.waitpid(child, 0); assert caches.folder().is_dir()"

@@ -124,6 +124,13 @@ SCENARIOS = {
         command="export ROOT/set --format webdataset --out file://ROOT/out",
         before=(f"{_SET} --out ROOT/set",),
     ),
+    "export to a URL --overwrite": Scenario(
+        command="export ROOT/set --format webdataset --out file://ROOT/out --overwrite",
+        before=(
+            f"{_SET} --out ROOT/set",
+            "export ROOT/set --format png --split test --out file://ROOT/out",
+        ),
+    ),
     "publish": Scenario(
         command="publish ROOT/set --repo-id org/set --revision v1.0",
         before=(f"{_SET} --out ROOT/set",),

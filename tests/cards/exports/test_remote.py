@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from samediff_stimuli import cli, generate, make_recipe, remote, tasks
 from samediff_stimuli.cards import exports
+from samediff_stimuli.cards.exports import remote as exporting
 from samediff_stimuli.cards.exports.folder import MARKER, export
 from samediff_stimuli.recipe import InputError
 
@@ -123,6 +124,82 @@ def test_what_is_there_is_replaced_only_if_that_is_wanted(made, tmp_path):
     export(made, URL, overwrite=True)
     export(made, tmp_path / "out")
     assert in_memory() == files_of(tmp_path / "out")
+
+
+def test_what_is_replaced_goes_wholly_though_that_was_interrupted(made, monkeypatch, tmp_path):
+    """Killed while it removes an export of another format, the same command removes the rest."""
+    export(made, URL)
+    plain = remote.Store.remove
+
+    def cut(store, paths):
+        plain(store, paths[:3])
+        if len(paths) > 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote.Store, "remove", cut)
+        for format in ("numpy", "webdataset"):
+            with pytest.raises(KeyboardInterrupt):
+                export(made, URL, format, overwrite=True)
+    export(made, URL, "webdataset", overwrite=True)
+    export(made, tmp_path / "out", "webdataset")
+    assert in_memory() == files_of(tmp_path / "out")
+
+
+def test_what_arrives_while_an_export_is_written_is_left_alone(made, monkeypatch):
+    """A place is looked at once more before anything there is removed."""
+    plain = exporting.write
+
+    def late(*words, **how):
+        plain(*words, **how)
+        put(MARKER, (words[1] / MARKER).read_bytes())
+
+    monkeypatch.setattr(exporting, "write", late)
+    with pytest.raises(InputError, match="holds an export"):
+        export(made, URL)
+    assert set(in_memory()) == {MARKER}
+
+
+def test_a_claim_that_was_cut_holds_no_place(made, tmp_path):
+    """It is as if nothing were there."""
+    put(".partial/sending.json", b'{"of"')
+    export(made, URL)
+    export(made, tmp_path / "out")
+    assert in_memory() == files_of(tmp_path / "out")
+
+
+def test_what_is_written_stays_while_the_place_cannot_be_reached(made, monkeypatch):
+    """A second try without network does not cost the third the writing."""
+
+    def cut(*words):
+        raise remote.UnreachableError("the line is cut")
+
+    for method in ("put", "listed"):
+        with monkeypatch.context() as patch:
+            patch.setattr(remote.Store, method, cut)
+            with pytest.raises(InputError, match="the line is cut"):
+                export(made, URL)
+    monkeypatch.setattr(exporting, "write", None)
+    export(made, URL)
+    assert MARKER in in_memory()
+
+
+def test_what_was_sent_is_removed_here_though_that_was_interrupted(made, monkeypatch, cache):
+    """A part of an export that a killed removal left here is not taken for the whole."""
+
+    def cut(folder, **how):
+        if folder.parent.name == "sending":
+            next(folder.rglob("test/*/*.png")).unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting.shutil, "rmtree", cut)
+        with pytest.raises(KeyboardInterrupt):
+            export(made, URL)
+    whole = in_memory()
+    export(made, URL, overwrite=True)
+    assert in_memory() == whole
+    assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("marker", [None, b"{}", b"[1", b'{"export": "samediff-stimuli export"}'])
