@@ -8,6 +8,7 @@ free.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from typing import Any
@@ -35,6 +36,16 @@ def is_idle(arrays: list[NDArray[np.uint8]], number: int) -> bool:
     return _references(arrays, number) == _IDLE
 
 
+def shared(shape: tuple[int, ...]) -> Tensor:
+    """Shared memory, uint8, any contents; torch's threads, which no fork has, are not asked.
+
+    Raises:
+        RuntimeError: if the system gives no more.
+    """
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]  # as torch's own collate function does
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+
+
 class Buffers:
     """Batches of memory for images of one shape; may be asked from any thread.
 
@@ -60,9 +71,7 @@ class Buffers:
     def take(self, n: int) -> Tensor:
         """(n, height, width, 3) uint8, any contents; in shared memory in a DataLoader worker."""
         if get_worker_info() is not None:
-            size = n * int(np.prod(self.image_shape))
-            storage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]  # as torch's own collate function does
-            return torch.empty(0, dtype=torch.uint8).set_(storage).view(n, *self.image_shape)
+            return shared((n, *self.image_shape))
         with self._lock:
             for number in range(len(self._arrays)):
                 if len(self._arrays[number]) >= n and is_idle(self._arrays, number):

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Sampler
 
 from samediff_stimuli import rng
 from samediff_stimuli.engine import available_workers
 from samediff_stimuli.loaders import tensors
 from samediff_stimuli.loaders.ahead import ahead
 from samediff_stimuli.loaders.dataset import Batch, StimulusDataset
-from samediff_stimuli.loaders.workers import SharedBatches
+from samediff_stimuli.loaders.workers import WorkerBatches
 from samediff_stimuli.recipe import InputError
 
 State = dict[str, Any]
@@ -104,6 +104,11 @@ class ShuffledBatches(Sampler[list[int]]):
         names = "n", "batch_size", "shuffle", "seed", "drop_last"
         return {name: getattr(self, name) for name in names}
 
+    @property
+    def most(self) -> int:
+        """The most rows of a batch that this rank has."""
+        return -(-min(self.batch_size, self.n) // self.world)
+
     def __len__(self) -> int:
         """Batches in an epoch."""
         return self.n // self.batch_size if self.drop_last else -(-self.n // self.batch_size)
@@ -155,16 +160,6 @@ class Pass(Iterator[list[int]]):
         self._place = None
 
 
-class _Batches(Dataset[Batch]):
-    """A dataset whose items are batches, asked for by lists of rows."""
-
-    def __init__(self, dataset: StimulusDataset) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, indices: list[int]) -> Batch:
-        return self.dataset.batch(indices)
-
-
 class BatchLoader:
     """Batches of a dataset, and the place where it is in them, so that training can go on there.
 
@@ -191,7 +186,7 @@ class BatchLoader:
         epoch, done = self._place = self.sampler.epoch, self.sampler.done
         for number, batch in enumerate(self._batches, done + 1):
             self._place = epoch, number
-            yield tuple(batch) if isinstance(batch, list) else batch  # torch makes lists of tuples
+            yield batch
         self._place = None
 
     def state_dict(self) -> State:
@@ -275,18 +270,6 @@ def make_loader(
         pin_memory = False
     if num_workers == 0:
         return BatchLoader(_Ahead(dataset, sampler, available_workers(), pin_memory), sampler)
-    if dataset.transform is None:
-        shared = SharedBatches(
-            dataset, sampler, batch_size, num_workers, multiprocessing_context, pin_memory
-        )
-        return BatchLoader(shared, sampler)
-    workers: DataLoader[Any] = DataLoader(
-        _Batches(dataset),
-        batch_size=None,
-        sampler=sampler,
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-        multiprocessing_context=multiprocessing_context,
-        persistent_workers=True,
-    )
-    return BatchLoader(workers, sampler)
+    context = multiprocessing_context
+    batches = WorkerBatches(dataset, sampler, num_workers, context, pin_memory)
+    return BatchLoader(batches, sampler)

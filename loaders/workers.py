@@ -8,6 +8,7 @@ nothing refers to it. Only columns are returned in the ordinary way.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from samediff_stimuli.loaders import tensors
-from samediff_stimuli.loaders.buffers import is_idle
+from samediff_stimuli.loaders.buffers import is_idle, shared
+from samediff_stimuli.loaders.dataset import Batch, StimulusDataset
+from samediff_stimuli.loaders.factors import FactorDataset
 
 if TYPE_CHECKING:
-    from samediff_stimuli.loaders.dataset import Batch, StimulusDataset
+    from samediff_stimuli.loaders.loader import ShuffledBatches
 
 _AHEAD = 2  # batches that each process works on or has done
 _HELD = 2  # batches that whoever iterates has in hand at a time, as a rule
@@ -29,13 +32,16 @@ _Job = tuple[int | None, list[int]]  # number of a slot, or None if all are in u
 _Done = tuple[int | None, int, "dict[str, NDArray[Any]] | Batch"]
 
 
-class SharedBatches:
+class WorkerBatches:
     """A dataset's batches in a sampler's order, read by processes that start with the first pass.
 
+    Images go through the slots unless the dataset transforms them, or all slots are in use. It may
+    be pickled, and used in a fork: each process that iterates has slots and workers of its own. But
+    a batch in hand when this process forks is safe in the fork only for as long as it is held here.
+
     Args:
-        dataset: what is read; it has no transform.
+        dataset: what is read.
         sampler: the rows of each batch.
-        batch_size: the most rows in a batch.
         workers: how many processes.
         context: "fork", "spawn" or "forkserver"; the platform's when None.
         pin_memory: put batches in page-locked memory.
@@ -44,24 +50,86 @@ class SharedBatches:
     def __init__(
         self,
         dataset: StimulusDataset,
-        sampler: Sampler[list[int]],
-        batch_size: int,
+        sampler: ShuffledBatches,
         workers: int,
         context: str | None,
         pin_memory: bool,
     ) -> None:
         """Start nothing yet."""
-        shape = len(dataset.views), batch_size, *dataset.image_shape
-        count = _AHEAD * workers + _HELD
-        memory = [torch.empty(shape, dtype=torch.uint8) for _ in range(count)]
-        for each in memory:
-            each.share_memory_()  # type: ignore[no-untyped-call]  # torch has no types for it
-        self._dataset, self._pin_memory = dataset, pin_memory
-        self._slots = _Slots([each.numpy() for each in memory], sampler)
-        self._done: DataLoader[Any] = DataLoader(
+        self._dataset, self._sampler, self._workers = dataset, sampler, workers
+        self._context, self._pin_memory = context, pin_memory
+        self._started: _Started | None = None
+        self._passes = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle nothing that was started."""
+        return self.__dict__ | {"_started": None}
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of the sampler's next pass.
+
+        Raises:
+            RuntimeError: if a later pass has begun meanwhile.
+        """
+        self._passes += 1
+        this, started = self._passes, self._start()
+        for number, n, found in started.done:
+            yield self._batch(started.slots, number, n, found)
+            if this != self._passes:
+                raise RuntimeError(
+                    "a later pass over this loader has begun, and worker processes are in one pass "
+                    "at a time; make a loader for each, or one with num_workers=0"
+                )
+
+    def _start(self) -> _Started:
+        """The workers of this process, for the dataset as it is now."""
+        started = self._started
+        if started is not None and started.process != os.getpid():
+            _INHERITED.append(started)  # its end would wait for processes of another
+            started = None
+        if started is None or started.transform is not self._dataset.transform:
+            started = self._started = _Started(
+                self._dataset, self._sampler, self._workers, self._context
+            )
+        return started
+
+    def _batch(self, slots: _Slots, number: int | None, n: int, found: Any) -> Batch:
+        batch: Batch = found
+        if number is not None:
+            views = zip(self._dataset.views, slots.given_back(number), strict=True)
+            images = {v: torch.from_numpy(each[:n]).permute(0, 3, 1, 2) for v, each in views}
+            values = {name: torch.from_numpy(each) for name, each in found.items()}
+            batch = self._dataset.composed(images, values)
+        return tensors.pinned(batch) if self._pin_memory else batch
+
+
+class _Started:
+    """Slots, and the processes that fill them.
+
+    Args:
+        dataset: what is read.
+        sampler: the rows of each batch.
+        workers: how many processes.
+        context: how they are started.
+    """
+
+    def __init__(
+        self,
+        dataset: StimulusDataset,
+        sampler: ShuffledBatches,
+        workers: int,
+        context: str | None,
+    ) -> None:
+        self.process, self.transform = os.getpid(), dataset.transform
+        shape = len(dataset.views), sampler.most, *dataset.image_shape
+        plain = type(dataset).batch in (StimulusDataset.batch, FactorDataset.batch)
+        count = _AHEAD * workers + _HELD if plain and dataset.transform is None else 0
+        memory = _shared(shape, count)
+        self.slots = _Slots([each.numpy() for each in memory], sampler)
+        self.done: DataLoader[Any] = DataLoader(
             _Reading(dataset, memory),
             batch_size=None,
-            sampler=self._slots,
+            sampler=self.slots,
             num_workers=workers,
             prefetch_factor=_AHEAD,
             multiprocessing_context=context,
@@ -69,19 +137,19 @@ class SharedBatches:
             collate_fn=_unchanged,
         )
 
-    def __iter__(self) -> Iterator[Batch]:
-        """The batches of the sampler's next pass."""
-        for number, n, found in self._done:
-            batch = found if number is None else self._batch(number, n, found)
-            yield tensors.pinned(batch) if self._pin_memory else batch
 
-    def _batch(self, number: int, n: int, found: dict[str, NDArray[Any]]) -> Batch:
-        images = {
-            view: torch.from_numpy(each[:n]).permute(0, 3, 1, 2)
-            for view, each in zip(self._dataset.views, self._slots.given_back(number), strict=True)
-        }
-        values = {name: torch.from_numpy(each) for name, each in found.items()}
-        return self._dataset.composed(images, values)
+_INHERITED: list[_Started] = []  # from the process that this one is a fork of
+
+
+def _shared(shape: tuple[int, ...], count: int) -> list[Tensor]:
+    """Shared memory for that many uint8 arrays, or for fewer if there is no more."""
+    memory: list[Tensor] = []
+    for _ in range(count):
+        try:
+            memory.append(shared(shape))
+        except RuntimeError:  # e.g. the small /dev/shm of a container is full
+            break
+    return memory
 
 
 class _Slots(Sampler[_Job]):
@@ -92,7 +160,7 @@ class _Slots(Sampler[_Job]):
         sampler: the rows of each batch.
     """
 
-    def __init__(self, arrays: list[NDArray[np.uint8]], sampler: Sampler[list[int]]) -> None:
+    def __init__(self, arrays: list[NDArray[np.uint8]], sampler: ShuffledBatches) -> None:
         self._arrays, self._sampler = arrays, sampler
         self._taken: set[int] = set()  # by processes
 

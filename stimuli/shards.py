@@ -14,7 +14,6 @@ import json
 import math
 import os
 import resource
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -315,27 +314,22 @@ class ShardReader:
         return _Opened(places, (height, width, channels), _keep(self.path))
 
 
-_kept_files = 0  # descriptors of shards that this process keeps
-_keeping = threading.Lock()
+_KEPT: set[int] = set()  # descriptors of shards that this process keeps
 
 
 def _keep(path: Path) -> int:
     """A descriptor of a file, or -1 if half of all that a process may have are kept already."""
-    global _kept_files
-    with _keeping:
-        if 2 * _kept_files >= resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
-            return -1
-        file = os.open(path, os.O_RDONLY)
-        _kept_files += 1
-        return file
+    if 2 * len(_KEPT) >= resource.getrlimit(resource.RLIMIT_NOFILE)[0]:
+        return -1
+    file = os.open(path, os.O_RDONLY)
+    _KEPT.add(file)
+    return file
 
 
 def _let_go(file: int) -> None:
-    global _kept_files
     if file >= 0:
+        _KEPT.discard(file)
         os.close(file)
-        with _keeping:
-            _kept_files -= 1
 
 
 def open_file(path: Path) -> h5py.File:

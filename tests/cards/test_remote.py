@@ -360,7 +360,7 @@ def test_only_what_is_needed_is_fetched(local, monkeypatch):
 
 def test_threads_that_fetch_one_url_at_once(local, monkeypatch):
     """Each gets the dataset: none takes another's temporary file away."""
-    put(files_of(local))
+    url = local.as_uri()  # files in memory have one place to read at for all threads
     both, state = threading.Barrier(2, timeout=10), reading._state
 
     def together(*words):
@@ -370,7 +370,7 @@ def test_threads_that_fetch_one_url_at_once(local, monkeypatch):
 
     monkeypatch.setattr(reading, "_state", together)
     with ThreadPoolExecutor(2) as pool:
-        assert list(map(len, pool.map(from_url, [URL] * 2, ["train"] * 2))) == [24, 24]
+        assert list(map(len, pool.map(from_url, [url] * 2, ["train"] * 2))) == [24, 24]
 
 
 def test_what_this_machine_cannot_write_is_not_the_networks_fault(local, tmp_path):
