@@ -9,8 +9,8 @@ nothing refers to it. Only columns are returned in the ordinary way.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -83,15 +83,28 @@ class WorkerBatches:
 
     def _start(self) -> _Started:
         """The workers of this process, for the dataset as it is now."""
-        started = self._started
+        started, dataset = self._started, self._dataset
         if started is not None and started.process != os.getpid():
             _INHERITED.append(started)  # its end would wait for processes of another
             started = None
-        if started is None or started.transform is not self._dataset.transform:
-            started = self._started = _Started(
-                self._dataset, self._sampler, self._workers, self._context
-            )
-        return started
+        if started is not None and started.transform is dataset.transform:
+            return started
+        plain = type(dataset).batch in (StimulusDataset.batch, FactorDataset.batch)
+        count = _AHEAD * self._workers + _HELD if plain and dataset.transform is None else 0
+        memory = _shared((len(dataset.views), self._sampler.most, *dataset.image_shape), count)
+        slots = _Slots([each.numpy() for each in memory], self._sampler)
+        done: DataLoader[Any] = DataLoader(
+            _Reading(dataset, memory),
+            batch_size=None,
+            sampler=slots,
+            num_workers=self._workers,
+            prefetch_factor=_AHEAD,
+            multiprocessing_context=self._context,
+            persistent_workers=True,
+            collate_fn=_unchanged,
+        )
+        self._started = _Started(os.getpid(), dataset.transform, slots, done)
+        return self._started
 
     def _batch(self, slots: _Slots, number: int | None, n: int, found: Any) -> Batch:
         batch: Batch = found
@@ -103,39 +116,13 @@ class WorkerBatches:
         return tensors.pinned(batch) if self._pin_memory else batch
 
 
-class _Started:
-    """Slots, and the processes that fill them.
+class _Started(NamedTuple):
+    """What a process has started."""
 
-    Args:
-        dataset: what is read.
-        sampler: the rows of each batch.
-        workers: how many processes.
-        context: how they are started.
-    """
-
-    def __init__(
-        self,
-        dataset: StimulusDataset,
-        sampler: ShuffledBatches,
-        workers: int,
-        context: str | None,
-    ) -> None:
-        self.process, self.transform = os.getpid(), dataset.transform
-        shape = len(dataset.views), sampler.most, *dataset.image_shape
-        plain = type(dataset).batch in (StimulusDataset.batch, FactorDataset.batch)
-        count = _AHEAD * workers + _HELD if plain and dataset.transform is None else 0
-        memory = _shared(shape, count)
-        self.slots = _Slots([each.numpy() for each in memory], sampler)
-        self.done: DataLoader[Any] = DataLoader(
-            _Reading(dataset, memory),
-            batch_size=None,
-            sampler=self.slots,
-            num_workers=workers,
-            prefetch_factor=_AHEAD,
-            multiprocessing_context=context,
-            persistent_workers=True,
-            collate_fn=_unchanged,
-        )
+    process: int
+    transform: Callable[[Tensor], Any] | None  # of the dataset, as the workers have it
+    slots: _Slots
+    done: DataLoader[Any]
 
 
 _INHERITED: list[_Started] = []  # from the process that this one is a fork of
