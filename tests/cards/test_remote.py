@@ -24,14 +24,16 @@ from samediff_stimuli.loaders import FactorDataset, StimulusDataset, fetched, fr
 from samediff_stimuli.loaders import remote as reading
 from samediff_stimuli.recipe import InputError
 from samediff_stimuli.shards import DamagedError
-from tests import hub_sets
+from tests import hub_sets, stores
 from tests.factor_sets import use_tiny
+from tests.stores import files_of
 
 SIZES = {"train": 24, "validation": 12, "test": 12}
 FLAGS = [word for name, rows in SIZES.items() for word in (f"--{name}", str(rows))]
 WORDS = ["generate", "--task", "squiggles", "--workers", "1", *FLAGS]
 SHARD = "hdf5/squiggles/train-00000-of-00001.h5"
-URL = "memory://bucket/squiggles"
+THERE = stores.Memory("squiggles")
+URL = THERE.url
 
 
 def recipe(seed=0):
@@ -49,28 +51,7 @@ def local(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     """A cache of its own for each test, and an empty memory."""
-    memory = fsspec.filesystem("memory")
-    memory.store.clear()
-    memory.pseudo_dirs[:] = [""]
-    monkeypatch.setenv("SAMEDIFF_STIMULI_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def files_of(folder):
-    """Path -> bytes of a folder."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
-
-
-def in_memory():
-    """Path -> bytes of the memory's folder."""
-    store = fsspec.filesystem("memory").store
-    return {path.removeprefix("/bucket/squiggles/"): f.getvalue() for path, f in store.items()}
-
-
-def put(files):
-    """Put files into the memory's folder."""
-    for path, data in files.items():
-        fsspec.filesystem("memory").pipe_file(f"/bucket/squiggles/{path}", data)
+    return stores.empty(monkeypatch, tmp_path)
 
 
 def one_line(call, *words, **how):
@@ -108,7 +89,7 @@ def test_what_is_sent_is_what_is_made_here(kind, local, cache, tmp_path):
     done = CliRunner().invoke(cli.main, [*WORDS, "--seed", "0", "--out", url])
     assert done.exit_code == 0, done.output
     assert f'from_url("{url}", "train")' in done.stdout
-    sent = in_memory() if kind == "memory" else files_of(tmp_path / "sent")
+    sent = THERE.files() if kind == "memory" else files_of(tmp_path / "sent")
     assert sent == files_of(local)
     assert not [path for path in cache.rglob("*") if path.is_file()]
     if kind == "file":
@@ -124,17 +105,17 @@ def test_an_interrupted_run_goes_on(local, cache, monkeypatch):
         counted = Counted(patch, "put", fails=SHARD)
         told = one_line(generate, recipe(), URL, workers=1)
         assert told.endswith("run the same command again: what arrived is not sent twice")
-    assert "manifest.json" not in in_memory()
+    assert "manifest.json" not in THERE.files()
     assert "no manifest.json" in one_line(from_url, URL, "train")
     arrived = set(counted.paths)
     cut = "data/squiggles/test-00000-of-00001.parquet"
-    put({cut: b"cut"})
+    THERE.put({cut: b"cut"})
     assert "another dataset" in one_line(generate, recipe(1), URL, workers=1)
     counted = Counted(monkeypatch, "put")
     generate(recipe(), URL, workers=1)
     assert arrived.isdisjoint(set(counted.paths) - {cut})
     assert {SHARD, cut} <= set(counted.paths)
-    assert in_memory() == files_of(local)
+    assert THERE.files() == files_of(local)
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
@@ -143,19 +124,19 @@ def test_what_another_run_left_is_not_taken_for_this_one(local):
     files = files_of(local)
     plain = json.loads(files.pop("manifest.json"))
     claim = {"recipe": plain["recipe"], "parquet": True, "manifest": "another"}
-    put({path: bytes(len(data)) for path, data in files.items()})
-    put({".partial/sending.json": json.dumps(claim | {"cleared": True}).encode()})
+    THERE.put({path: bytes(len(data)) for path, data in files.items()})
+    THERE.put({".partial/sending.json": json.dumps(claim | {"cleared": True}).encode()})
     generate(recipe(), URL, workers=1)
-    assert in_memory() == files_of(local)
+    assert THERE.files() == files_of(local)
 
 
 def test_a_dataset_that_lost_a_file_is_mended(local):
     """The same command makes a place whole again, and leaves what is not ours alone."""
     files = files_of(local)
     files.pop(SHARD)
-    put({**files, "notes.txt": b"mine"})
+    THERE.put({**files, "notes.txt": b"mine"})
     generate(recipe(), URL, workers=1)
-    assert in_memory() == files_of(local) | {"notes.txt": b"mine"}
+    assert THERE.files() == files_of(local) | {"notes.txt": b"mine"}
 
 
 def test_the_checksum_of_a_store_is_heeded(local, monkeypatch):
@@ -178,20 +159,20 @@ def test_the_checksum_of_a_store_is_heeded(local, monkeypatch):
 def test_another_dataset_is_replaced_only_if_that_is_wanted(local):
     """Refused without --overwrite, with nothing changed; then it is exactly the new one."""
     generate(recipe(1), URL, workers=1, parquet=False)
-    before = in_memory()
+    before = THERE.files()
     assert "another dataset" in one_line(generate, recipe(), URL, workers=1)
     assert "another dataset" in one_line(generate, recipe(1), URL, workers=1)  # with its mirror
-    assert in_memory() == before
+    assert THERE.files() == before
     generate(recipe(), URL, workers=1, overwrite=True)
-    assert in_memory() == files_of(local)
+    assert THERE.files() == files_of(local)
 
 
 def test_a_folder_of_somebody_else_is_left_alone():
     """A place with other files is refused, even with --overwrite."""
-    put({"thesis.tex": b"words"})
+    THERE.put({"thesis.tex": b"words"})
     for overwrite in (False, True):
         assert "'thesis.tex'" in one_line(generate, recipe(), URL, overwrite=overwrite)
-    assert in_memory() == {"thesis.tex": b"words"}
+    assert THERE.files() == {"thesis.tex": b"words"}
 
 
 def test_two_senders_of_one_dataset(local):
@@ -199,7 +180,7 @@ def test_two_senders_of_one_dataset(local):
     with remotes.target(URL, recipe()):
         for seed in (0, 1):
             assert "is being written by process" in one_line(generate, recipe(seed), URL, workers=1)
-    assert in_memory() == {}
+    assert THERE.files() == {}
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -208,20 +189,20 @@ def test_what_another_machine_sends_meanwhile_is_left_alone(seed, local, monkeyp
     plain = dataset.generate
 
     def late(*words, **how):
-        put(files_of(local))
+        THERE.put(files_of(local))
         return plain(*words, **how)
 
     monkeypatch.setattr(dataset, "generate", late)
     told = one_line(remotes.generate, recipe(seed), URL, workers=1)
     assert ("holds another dataset" if seed else "sent by another meanwhile") in told
-    assert in_memory() == files_of(local)
+    assert THERE.files() == files_of(local)
 
 
 def test_a_claim_that_was_cut_holds_no_place(local):
     """It is as if nothing were there, whatever else a run left beside it."""
-    put({".partial/sending.json": b"", ".partial/other": b"x"})
+    THERE.put({".partial/sending.json": b"", ".partial/other": b"x"})
     generate(recipe(), URL, workers=1)
-    assert in_memory() == files_of(local)
+    assert THERE.files() == files_of(local)
 
 
 WRONG = {
@@ -268,7 +249,7 @@ def test_shards_are_sent_while_others_are_made(monkeypatch):
     seen = []
 
     def look(record):
-        seen.append((record.split, set(in_memory())))
+        seen.append((record.split, set(THERE.files())))
 
     plain = sending.Sending.add
 
@@ -375,7 +356,7 @@ def test_threads_that_fetch_one_url_at_once(local, monkeypatch):
 
 def test_what_this_machine_cannot_write_is_not_the_networks_fault(local, tmp_path):
     """Errors of the cache's disk name its path; a folder where a file should be is not there."""
-    put(files_of(local))
+    THERE.put(files_of(local))
     there = remote.store(URL)
     (tmp_path / "file").write_bytes(b"")
     for target in (tmp_path / "file" / "x", tmp_path / ("x" * 250)):
@@ -405,7 +386,7 @@ def test_a_damaged_cache_heals(local, cache):
 
 def test_offline(local, cache, monkeypatch, caplog):
     """What was fetched is read without the store, which is said; the rest is one line."""
-    put(files_of(local))
+    THERE.put(files_of(local))
     from_url(URL, "train")
 
     def gone(*words, **how):
@@ -430,7 +411,7 @@ def test_a_store_that_lies(local, cache):
         (None, "lacks"),
     ):
         fsspec.filesystem("memory").store.clear()
-        put({p: d for p, d in (files | {SHARD: shard}).items() if d is not None})
+        THERE.put({p: d for p, d in (files | {SHARD: shard}).items() if d is not None})
         with pytest.raises(DamagedError, match=told):
             from_url(URL, "train")
         assert not list(cache.rglob("*.tmp"))
@@ -446,7 +427,7 @@ def test_a_hostile_manifest(path, local, cache, monkeypatch):
     """One that leads out of its dataset's folders is damaged; nothing else is fetched or kept."""
     data = json.loads((local / "manifest.json").read_bytes())
     data["shards"][0]["file"]["path"] = path
-    put(files_of(local) | {"manifest.json": json.dumps(data).encode()})
+    THERE.put(files_of(local) | {"manifest.json": json.dumps(data).encode()})
     counted = Counted(monkeypatch, "get")
     with pytest.raises(DamagedError):
         from_url(URL, "train")
@@ -456,9 +437,9 @@ def test_a_hostile_manifest(path, local, cache, monkeypatch):
 
 def test_a_manifest_that_is_none_does_not_replace_one(local, monkeypatch):
     """A page of a captive portal is damage; what was fetched before is still read offline."""
-    put(files_of(local))
+    THERE.put(files_of(local))
     from_url(URL, "train")
-    put({"manifest.json": b"<html>log in</html>"})
+    THERE.put({"manifest.json": b"<html>log in</html>"})
     with pytest.raises(DamagedError):
         from_url(URL, "train")
     Counted(monkeypatch, "get", fails="manifest.json")
@@ -467,7 +448,7 @@ def test_a_manifest_that_is_none_does_not_replace_one(local, monkeypatch):
 
 def test_a_dataset_that_is_replaced(local):
     """Who reads the earlier state is not disturbed; a new call reads the new one."""
-    put(files_of(local))
+    THERE.put(files_of(local))
     earlier = from_url(URL, "train")
     image = earlier[0][0].clone()
     generate(recipe(1), URL, workers=1, overwrite=True)
@@ -478,7 +459,7 @@ def test_a_dataset_that_is_replaced(local):
 
 def test_mistakes(local, cache):
     """Each mistake is one line, before any shard is fetched."""
-    put(files_of(local))
+    THERE.put(files_of(local))
     for told, words, how in (
         ("there is no dataset at memory://bucket/none", ("memory://bucket/none", "train"), {}),
         ("unknown split 'trian'", (URL, "trian"), {}),

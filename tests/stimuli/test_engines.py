@@ -32,6 +32,7 @@ from samediff_stimuli.clusters import Cluster
 from samediff_stimuli.engines import LOKY, Engine, opened
 from samediff_stimuli.manifest import load
 from samediff_stimuli.verification import verify
+from tests.stores import files_of
 
 SMALL = make_recipe("rmts", 0, AlignedOptions(train=8, validation=0, test=0, ood=0))
 RECIPE = make_recipe("discrimination", 3, AlignedOptions(train=9600, validation=0, test=96, ood=0))
@@ -315,12 +316,6 @@ def test_verify_has_one_worker_or_more(tmp_path, workers):
 
 
 TEST = {"splits": ["test"]}
-
-
-def files_of(folder):
-    """Path -> bytes of a folder."""
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from samediff_stimuli.loaders import StimulusDataset
 from samediff_stimuli.manifest import load
 from samediff_stimuli.tasks.naturalistic import NaturalisticOptions
 from tests.factor_sets import use_tiny
+from tests.stores import files_of
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +51,6 @@ def photoreal(tmp_path_factory, without_blender):
         out=root / "coco",
         coco=json.loads((root / "coco" / "annotations" / "test.json").read_text()),
     )
-
-
-def contents(folder):
-    """Every file's bytes by relative path."""
-    return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
-    }
 
 
 def decoded(segmentation):
@@ -126,9 +120,9 @@ def test_masks_are_the_instance_maps(rmts, exported):
 def test_images_are_those_of_the_png_format(rmts, exported, tmp_path):
     """OUT/images is a PNG export, whose files the records name with size and label."""
     export(rmts, tmp_path / "png")
-    plain = contents(tmp_path / "png")
+    plain = files_of(tmp_path / "png")
     del plain[MARKER]
-    assert contents(exported / "images") == plain
+    assert files_of(exported / "images") == plain
     made = json.loads((exported / "annotations" / "test.json").read_text())
     assert [one["id"] for one in made["images"]] == list(range(1, 21))
     labels = StimulusDataset(rmts, "test").labels.tolist()
@@ -185,7 +179,7 @@ def test_photoreal_has_every_annotation(photoreal):
 def test_photoreal_has_depth(photoreal):
     """Each image has its depth, in mm within half a mm, and 0 where nothing is near."""
     depth = photoreal.data.maps(range(len(photoreal.data)))["depth"].numpy()
-    assert len(contents(photoreal.out / "depth")) == len(photoreal.data)
+    assert len(files_of(photoreal.out / "depth")) == len(photoreal.data)
     for row, image in enumerate(photoreal.coco["images"]):
         with Image.open(photoreal.out / image["depth_file"]) as opened:
             found = np.asarray(opened).astype(np.float64)
@@ -265,12 +259,12 @@ def test_same_dataset_same_bytes_and_overwriting(rmts, exported, tmp_path):
     """Exports of one dataset are equal, byte for byte; only ours is replaced."""
     out = tmp_path / "out"
     export(rmts, out, "coco")
-    assert contents(out) == contents(exported)
+    assert files_of(out) == files_of(exported)
     (out / "annotations" / "test.json").write_text("changed")
     with pytest.raises(InputError, match="holds an export; give another folder, or --overwrite"):
         export(rmts, out, "coco")
     export(rmts, out, "coco", overwrite=True)
-    assert contents(out) == contents(exported)
+    assert files_of(out) == files_of(exported)
     (out / "annotations" / "notes.txt").touch()
     with pytest.raises(InputError, match=r"it also holds 'annotations/notes.txt'"):
         export(rmts, out, "coco", overwrite=True)

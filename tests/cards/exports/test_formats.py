@@ -19,6 +19,7 @@ from samediff_stimuli.cards.exports.folder import MARKER, source_of
 from samediff_stimuli.cli import main
 from samediff_stimuli.reading import SplitReader
 from tests.factor_sets import use_tiny
+from tests.stores import files_of
 
 FORMATS = [name for name in exports.MODULES if name != "benchmark-npz"]  # that one is for grids
 PARTED = ["png", "coco", "parquet", "webdataset"]  # which many workers can write
@@ -31,13 +32,6 @@ def folder(tmp_path_factory):
     options = AlignedOptions(train=12, validation=0, test=24, ood=0)
     generate(make_recipe("discrimination", 0, options), out, workers=1, parquet=False)
     return out
-
-
-def contents(folder):
-    """Every file's bytes by relative path."""
-    return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
-    }
 
 
 @pytest.mark.parametrize("name", exports.MODULES)
@@ -59,8 +53,8 @@ def test_same_dataset_same_bytes(name, folder, tmp_path):
     """Two exports are equal, file by file, and every file of them is known as ours."""
     for out in ("one", "two"):
         export(folder, tmp_path / out, name)
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    files = contents(tmp_path / "one").keys() - {MARKER}
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    files = files_of(tmp_path / "one").keys() - {MARKER}
     assert all(exports.get(name).files.fullmatch(file) for file in files)
 
 
@@ -81,7 +75,7 @@ def test_many_workers_write_the_same_bytes(parts, tmp_path):
         told, how = [], {"splits": splits, "overwrite": True}
         export(parts, tmp_path / "one", name, **how)
         export(parts, tmp_path / "two", name, workers=2, on_rows=told.append, **how)
-        assert contents(tmp_path / "one") == contents(tmp_path / "two"), name
+        assert files_of(tmp_path / "one") == files_of(tmp_path / "two"), name
         chosen = exports.get(name)()
         assert sum(told) == chosen.steps(chosen.plan(source_of(parts, splits)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
@@ -127,7 +121,7 @@ def test_only_an_export_is_replaced(name, folder, tmp_path):
     assert not list(out.glob("**/*.png"))
     export(folder, out, name, overwrite=True)
     export(folder, tmp_path / "fresh", name)
-    assert contents(out) == contents(tmp_path / "fresh")
+    assert files_of(out) == files_of(tmp_path / "fresh")
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -135,7 +129,7 @@ def test_only_an_export_is_replaced(name, folder, tmp_path):
 def test_an_interrupted_export_leaves_nothing(name, error, folder, tmp_path, monkeypatch):
     """An export that dies among the images leaves no folder, and keeps the one that was there."""
     export(folder, tmp_path / "old", name)
-    kept = contents(tmp_path / "old")
+    kept = files_of(tmp_path / "old")
 
     def fail(reader, rows, view):
         raise error
@@ -145,7 +139,7 @@ def test_an_interrupted_export_leaves_nothing(name, error, folder, tmp_path, mon
         with pytest.raises((KeyboardInterrupt, OSError)):
             export(folder, tmp_path / out, name, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
-    assert contents(tmp_path / "old") == kept
+    assert files_of(tmp_path / "old") == kept
 
 
 def test_a_killed_export_is_no_export(folder, tmp_path):

@@ -1,6 +1,5 @@
 """Exports at URLs: the same files as in a folder; resumed, refused, replaced."""
 
-import fsspec
 import pytest
 from click.testing import CliRunner
 
@@ -9,8 +8,11 @@ from samediff_stimuli.cards import exports
 from samediff_stimuli.cards.exports import remote as exporting
 from samediff_stimuli.cards.exports.folder import MARKER, export
 from samediff_stimuli.recipe import InputError
+from tests import stores
+from tests.stores import files_of
 
-URL = "memory://bucket/out"
+THERE = stores.Memory("out")
+URL = THERE.url
 SIZES = {"train": 12, "validation": 8, "test": 8}
 
 
@@ -26,37 +28,16 @@ def made(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     """A cache of its own for each test, and an empty memory."""
-    memory = fsspec.filesystem("memory")
-    memory.store.clear()
-    memory.pseudo_dirs[:] = [""]
-    monkeypatch.setenv("SAMEDIFF_STIMULI_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def in_memory():
-    """Path -> bytes of the memory's folder."""
-    store = fsspec.filesystem("memory").store
-    return {path.removeprefix("/bucket/out/"): f.getvalue() for path, f in store.items()}
-
-
-def files_of(folder):
-    """Path -> bytes of a folder."""
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-
-
-def put(path, data):
-    """Put a file into the memory's folder."""
-    fsspec.filesystem("memory").pipe_file(f"/bucket/out/{path}", data)
+    return stores.empty(monkeypatch, tmp_path)
 
 
 def refused(made, **how):
     """What an export that is refused says; nothing is changed."""
-    before = in_memory()
+    before = THERE.files()
     with pytest.raises(InputError) as caught:
         export(made, URL, **how)
     assert "\n" not in str(caught.value)
-    assert in_memory() == before
+    assert THERE.files() == before
     return str(caught.value)
 
 
@@ -69,7 +50,7 @@ def test_every_format_is_the_same_there(kind, made, cache, tmp_path):
         done = CliRunner().invoke(cli.main, [*words, "--out", out])
         assert done.exit_code == 0, done.output
         assert done.stdout.startswith(f"{out}:")
-    assert in_memory() == files_of(tmp_path / "out")
+    assert THERE.files() == files_of(tmp_path / "out")
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
@@ -97,7 +78,7 @@ def test_an_interrupted_export_goes_on(made, monkeypatch):
         patch.setattr(remote.Store, "put", cut)
         with pytest.raises(InputError, match="run the same command again"):
             export(made, URL)
-    assert MARKER not in in_memory()
+    assert MARKER not in THERE.files()
     assert "holds an export" in refused(made, splits=["train"])
     assert "holds an export" in refused(made, format="numpy")
     arrived = set(sent)
@@ -110,20 +91,20 @@ def test_an_interrupted_export_goes_on(made, monkeypatch):
     )
     export(made, URL)
     assert arrived.isdisjoint(sent)
-    assert MARKER in in_memory()
-    assert not [path for path in in_memory() if path.startswith(".partial")]
+    assert MARKER in THERE.files()
+    assert not [path for path in THERE.files() if path.startswith(".partial")]
 
 
 def test_what_is_there_is_replaced_only_if_that_is_wanted(made, tmp_path):
     """An export needs --overwrite, and goes wholly; other files are never touched."""
     export(made, URL, "numpy")
     assert "holds an export" in refused(made)
-    put("mine.txt", b"words")
+    THERE.put({"mine.txt": b"words"})
     assert "also holds 'mine.txt'" in refused(made, overwrite=True)
-    fsspec.filesystem("memory").rm_file("/bucket/out/mine.txt")
+    THERE.remove("mine.txt")
     export(made, URL, overwrite=True)
     export(made, tmp_path / "out")
-    assert in_memory() == files_of(tmp_path / "out")
+    assert THERE.files() == files_of(tmp_path / "out")
 
 
 def test_what_is_replaced_goes_wholly_though_that_was_interrupted(made, monkeypatch, tmp_path):
@@ -143,7 +124,7 @@ def test_what_is_replaced_goes_wholly_though_that_was_interrupted(made, monkeypa
                 export(made, URL, format, overwrite=True)
     export(made, URL, "webdataset", overwrite=True)
     export(made, tmp_path / "out", "webdataset")
-    assert in_memory() == files_of(tmp_path / "out")
+    assert THERE.files() == files_of(tmp_path / "out")
 
 
 def test_what_arrives_while_an_export_is_written_is_left_alone(made, monkeypatch):
@@ -152,20 +133,20 @@ def test_what_arrives_while_an_export_is_written_is_left_alone(made, monkeypatch
 
     def late(*words, **how):
         plain(*words, **how)
-        put(MARKER, (words[1] / MARKER).read_bytes())
+        THERE.put({MARKER: (words[1] / MARKER).read_bytes()})
 
     monkeypatch.setattr(exporting, "write", late)
     with pytest.raises(InputError, match="holds an export"):
         export(made, URL)
-    assert set(in_memory()) == {MARKER}
+    assert set(THERE.files()) == {MARKER}
 
 
 def test_a_claim_that_was_cut_holds_no_place(made, tmp_path):
     """It is as if nothing were there."""
-    put(".partial/sending.json", b'{"of"')
+    THERE.put({".partial/sending.json": b'{"of"'})
     export(made, URL)
     export(made, tmp_path / "out")
-    assert in_memory() == files_of(tmp_path / "out")
+    assert THERE.files() == files_of(tmp_path / "out")
 
 
 def test_what_is_written_stays_while_the_place_cannot_be_reached(made, monkeypatch):
@@ -181,7 +162,7 @@ def test_what_is_written_stays_while_the_place_cannot_be_reached(made, monkeypat
                 export(made, URL)
     monkeypatch.setattr(exporting, "write", None)
     export(made, URL)
-    assert MARKER in in_memory()
+    assert MARKER in THERE.files()
 
 
 def test_what_was_sent_is_removed_here_though_that_was_interrupted(made, monkeypatch, cache):
@@ -196,18 +177,18 @@ def test_what_was_sent_is_removed_here_though_that_was_interrupted(made, monkeyp
         patch.setattr(exporting.shutil, "rmtree", cut)
         with pytest.raises(KeyboardInterrupt):
             export(made, URL)
-    whole = in_memory()
+    whole = THERE.files()
     export(made, URL, overwrite=True)
-    assert in_memory() == whole
+    assert THERE.files() == whole
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("marker", [None, b"{}", b"[1", b'{"export": "samediff-stimuli export"}'])
 def test_a_place_of_somebody_else(made, marker):
     """It is left alone, whatever lies there."""
-    put("thesis.tex", b"words")
+    THERE.put({"thesis.tex": b"words"})
     if marker is not None:
-        put(MARKER, marker)
+        THERE.put({MARKER: marker})
     for overwrite in (False, True):
         assert "no export of ours" in refused(made, overwrite=overwrite)
 
