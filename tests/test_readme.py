@@ -72,16 +72,25 @@ CELLS = [
     ("naturalistic", "N", "train", "naturalistic"),
     ("naturalistic", "RS", "train", "naturalistic, turned and scaled"),
     ("dissociation", "N", "test", "dissociation: 000, 100, 010, 001"),
+    ("quads", "p32", "train", "quads: base, shape, colour, both changed"),
+    ("das", "p32", "train", "das: base and counterfactual, twice"),
     *(("transfer", "original", f"test_{name}", f"transfer: {name}") for name in CONDITIONS[1:]),
 ]
 
 
 def cell(name, variant, split):
-    """Four images of a set: two same and two different, or four of the labels."""
+    """Four images of a set: two same and two different, four of the labels, or what belongs
+    together in sets of counterfactuals."""
     task = tasks.get(name)
     options = task.variants.get(variant) or task.options(appearance=variant)
     recipe = make_recipe(name, 0, options)
     scenes = task.design(recipe, split, 0, 64)
+    if name == "quads":
+        return task.render(recipe, split, scenes.rows(range(4)))
+    if name == "das":
+        pair = scenes.rows([0, 1])
+        images = [task.render(recipe, split, pair, view=view.name) for view in task.views]
+        return [image for both in zip(*images, strict=True) for image in both]
     labels = [0, 4, 2, 1] if name == "dissociation" else [1, 1, 0, 0]
     rows, skip = [], 16
     for label in labels:
@@ -92,7 +101,7 @@ def cell(name, variant, split):
 
 
 def gallery():
-    """Some stimuli of every set: two same, two different."""
+    """Some stimuli of every set, as `cell` has them."""
     side, gap, caption, columns = 104, 6, 20, 3
     wide, high = 4 * (side + gap) + 2 * gap, side + caption + 2 * gap
     rows = -(-len(CELLS) // columns)
